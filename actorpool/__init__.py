@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""actorpool: a decorator makes a function an autoscaled pool of containers, inside your own process.
+
+Map of the package, from the bottom up:
+
+* `_core`: the pure machines, where every decision is taken
+* `_host`, `primitives`: the event loop's adapter; nurseries, memory channels, actors
+* `_backends`: what a container's slots are made of
+* `_actors`: supervisor, container, autoscaler, scheduler
+* `app`, `function`, `cls`, `call`, `schedule`, `retries`, `exception`: what users import, from here
+* `cli`, `testing`: doors that are opened when needed
+"""
+
+from __future__ import annotations
+
+from . import exception as exception
+from ._core._config import AutoscalerSettings as AutoscalerSettings
+from ._core._config import Limits as Limits
+from ._core._scaling import Decision as Decision
+from ._core._scaling import ScalingPolicy as ScalingPolicy
+from ._core._scaling import Snapshot as Snapshot
+from ._core._scaling import WindowPolicy as WindowPolicy
+from ._marks import concurrent as concurrent
+from ._method import enter as enter
+from ._method import exit as exit
+from ._method import method as method
+from ._method import parameter as parameter
+from ._version import __version__ as __version__
+from .app import App as App
+from .app import LocalEntrypoint as LocalEntrypoint
+from .call import FunctionCall as FunctionCall
+from .cls import Cls as Cls
+from .cls import Obj as Obj
+from .exception import Error as Error
+from .function import Function as Function
+from .function import FunctionStatistics as FunctionStatistics
+from .function import FunctionStats as FunctionStats
+from .retries import Retries as Retries
+from .schedule import Cron as Cron
+from .schedule import Period as Period

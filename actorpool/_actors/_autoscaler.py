@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The autoscaler actor: wakes on slot utilization events, asks the policy, tells the supervisor.
+
+Events are coalesced: "something changed" wakes it, then it looks at one snapshot. It sends one decision
+at a time and does not look again until the supervisor has applied it, so a decision never counts
+containers that an earlier one has just asked for a second time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from actorpool._core import _effects as fx
+
+if TYPE_CHECKING:
+    from actorpool._core._scaling import Decision, ScalingPolicy, Snapshot
+    from actorpool._host._base import Host, SendChannel, TimerHandle
+
+    from ._dispatch import Dispatcher
+
+__all__ = ["Autoscaler", "ScalingRecord"]
+
+logger = logging.getLogger("actorpool.scaling")
+
+_LOG_LENGTH = 100
+
+
+@frozen
+class ScalingRecord:
+    """One decision that changed something, for the scaling log."""
+
+    at: float
+    """The host's clock, in seconds."""
+    containers: int
+    """Containers ready and starting, before."""
+    running: int
+    """Inputs in slots, before."""
+    pending: int
+    """Inputs no slot had taken, before."""
+    start: int
+    """Containers to start."""
+    stop: int
+    """Idle containers to stop and starts to call off."""
+    reason: str
+    """Why, in words."""
+
+
+class Autoscaler:
+    """The actor that keeps a pool's size; a child of the function's supervisor."""
+
+    __slots__ = ("_applied", "_dispatcher", "_host", "_name", "_policy", "_signal", "_supervisor", "_timer", "log")
+
+    def __init__(
+        self,
+        name: str,
+        host: Host,
+        dispatcher: Dispatcher,
+        policy: ScalingPolicy,
+        supervisor: SendChannel[fx.Event],
+    ) -> None:
+        self._name = name
+        self._host = host
+        self._dispatcher = dispatcher
+        self._policy = policy
+        self._supervisor = supervisor
+        self._signal = host.bridge.signal()
+        self._applied = host.bridge.signal()
+        self._timer: TimerHandle | None = None
+        self.log: deque[ScalingRecord] = deque(maxlen=_LOG_LENGTH)
+
+    def wake(self) -> None:
+        """Say that something changed; host thread only."""
+        self._signal.notify()
+
+    def applied(self) -> None:
+        """Say that the supervisor has applied the last decision."""
+        self._applied.notify()
+
+    async def run(self) -> None:
+        """Look whenever woken, for ever; ends by cancellation."""
+        try:
+            while True:
+                await self._signal.wait()
+                self._disarm()
+                snapshot = self._dispatcher.snapshot()
+                decision = self._policy.decide(snapshot)
+                self._record(snapshot, decision)
+                if decision.wake_at is not None:
+                    self._timer = self._host.call_at(decision.wake_at, self._signal.notify)
+                await self._supervisor.send(fx.Decided(decision, snapshot))
+                await self._applied.wait()
+        finally:
+            self._disarm()
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _record(self, snapshot: Snapshot, decision: Decision) -> None:
+        if not (decision.start or decision.stop or decision.cancel):
+            return
+        record = ScalingRecord(
+            at=snapshot.now,
+            containers=snapshot.ready + snapshot.starting,
+            running=snapshot.running,
+            pending=snapshot.pending,
+            start=decision.start,
+            stop=decision.stop + decision.cancel,
+            reason=decision.reason,
+        )
+        self.log.append(record)
+        logger.info(
+            "function %s: %s (start %d, stop %d)", self._name, record.reason, record.start, record.stop
+        )

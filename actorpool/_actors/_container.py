@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The container actor: start, ready, (inputs), drain, exit hooks, stopped.
+
+Its supervisor hears `ContainerReady`, then `ContainerExited`; or `ContainerFailed`; each exactly once.
+Inputs do not pass through its task: they go to the backend in the turn of whoever has them in hand.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Protocol
+
+from actorpool._core import _effects as fx
+from actorpool._core._container import Phase
+from actorpool.exception import FunctionTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actorpool._backends._workload import ContainerBackend
+    from actorpool._core._container import Container
+    from actorpool._core._input import Input
+    from actorpool._host._base import CancelScope, Host, Nursery
+
+__all__ = ["ContainerActor", "MakeBackend"]
+
+
+class MakeBackend(Protocol):
+    """Builds the inside of a container; `nursery` belongs to that container."""
+
+    def __call__(self, name: str, nursery: Nursery) -> ContainerBackend: ...
+
+
+class ContainerActor:
+    """One container: a child of its function's supervisor."""
+
+    __slots__ = (
+        "_grace_s",
+        "_host",
+        "_make_backend",
+        "_name",
+        "_record",
+        "_report",
+        "_starting",
+        "_startup_timeout_s",
+        "_stop",
+        "cancel",
+        "send",
+    )
+
+    send: Callable[[Input], None]
+    cancel: Callable[[Input], None]
+
+    def __init__(
+        self,
+        record: Container,
+        name: str,
+        host: Host,
+        make_backend: MakeBackend,
+        report: Callable[[fx.Event], None],
+        *,
+        startup_timeout_s: float | None,
+        grace_s: float,
+    ) -> None:
+        self._record = record
+        self._name = name
+        self._host = host
+        self._make_backend = make_backend
+        self._report = report
+        self._startup_timeout_s = startup_timeout_s
+        self._grace_s = grace_s
+        self._stop = host.event()
+        self._starting: CancelScope | None = None
+
+    def stop(self) -> None:
+        """Ask for the exit hooks and the end; a start under way is called off."""
+        self._stop.set()
+        if self._starting is not None:
+            self._starting.cancel()
+
+    async def run(self) -> None:
+        """Live the container's life; returns when nothing of it is left."""
+        async with self._host.open_nursery() as nursery:
+            backend = self._make_backend(self._name, nursery)
+            self.send = backend.send
+            self.cancel = backend.cancel
+            error: BaseException | None = None
+            try:
+                error = await self._start(backend)
+                if error is None:
+                    if self._record.phase is Phase.STARTING:
+                        self._report(fx.ContainerReady(self._record))
+                    await self._stop.wait()
+            finally:
+                # Also when the app is being cancelled from outside.
+                leftover = list(self._record.inputs)
+                await self._host.shielded(lambda: backend.stop(leftover, self._grace_s), math.inf)
+            nursery.cancel()
+        if error is None:
+            self._report(fx.ContainerExited(self._record))
+        else:
+            self._report(fx.ContainerFailed(self._record, error))
+
+    async def _start(self, backend: ContainerBackend) -> BaseException | None:
+        """Start the backend; return why it failed, or None."""
+        limit = math.inf if self._startup_timeout_s is None else self._startup_timeout_s
+        try:
+            with self._host.move_on_after(limit) as scope:
+                self._starting = scope
+                if self._stop.is_set():
+                    return None
+                await backend.start()
+        except Exception as error:
+            # Whatever the user's enter hooks raise is the failure of this start.
+            return error
+        finally:
+            self._starting = None
+        if scope.cancelled_caught and not self._stop.is_set():
+            return FunctionTimeoutError(
+                f"container {self._name} was not ready after its startup_timeout of {limit:g} s", timeout=limit
+            )
+        return None

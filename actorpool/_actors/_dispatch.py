@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The data path's shell: the pool machine under its lock, reachable from any thread.
+
+An input may be submitted, completed or cancelled in the turn of whoever has it in hand. Each step is:
+take the lock, let the machine decide, let go of the lock, carry out. The lock is never held while user
+code, a sink or a container is called. What the control path must see to is posted to the actors: one
+wake-up, however many steps asked for it.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from actorpool._core._effects import SettingsChanged
+from actorpool._core._flow import CONTROL, ROOM, SCALING
+from actorpool._core._input import FAILED, RUNNING, SUCCEEDED
+from actorpool._host._base import HostClosedError
+from actorpool.exception import ClosedError, RemoteError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from actorpool._core._config import AutoscalerSettings
+    from actorpool._core._counts import PoolCounts
+    from actorpool._core._effects import Effect, Event
+    from actorpool._core._input import Input
+    from actorpool._core._pool import Pool
+    from actorpool._core._scaling import Snapshot
+    from actorpool._host._base import Host
+
+__all__ = ["Dispatcher"]
+
+
+class Dispatcher:
+    """One pool, shared by the threads and loops that call its function."""
+
+    __slots__ = ("_attend", "_clock", "_lock", "_pool", "_posted", "host", "limits", "retired")
+
+    def __init__(self, pool: Pool, host: Host, attend: Callable[[int], None]) -> None:
+        self._pool = pool
+        self.host = host
+        self.limits = pool.limits
+        self.retired = False
+        """Whether handles must look for a successor: the app was closed or deployed anew, or the pool forgotten."""
+        self._clock = host.now
+        self._lock = threading.Lock()
+        self._attend = attend
+        # Attention bits already posted to the actors and not yet looked at by them.
+        self._posted = 0
+
+    # -- the data path: any thread ---------------------------------------------------------------
+
+    def submit(self, input: Input) -> None:
+        """Hand `input` to the pool.
+
+        Raises:
+            ClosedError: If the pool accepts nothing any more.
+            ResourceExhaustedError: If a limit is reached.
+            DeadlockError: If only the caller's own ancestors hold the slots the input needs.
+        """
+        with self._lock:
+            container = self._pool.submit(input, self._clock())
+            attention = self._pool.attention and self._claim()
+        if container is not None:
+            self._send(container.handle, input)
+        if attention:
+            self._ask(attention)
+
+    def submit_many(self, inputs: Sequence[Input]) -> int:
+        """Hand `inputs` to the pool in order; return how many it accepted before a limit was reached."""
+        with self._lock:
+            accepted, taken = self._pool.submit_many(inputs, self._clock())
+            attention = self._pool.attention and self._claim()
+        for input in taken:
+            assert input.container is not None
+            self._send(input.container.handle, input)
+        if attention:
+            self._ask(attention)
+        return accepted
+
+    def complete(self, input: Input, state: int, value: Any) -> Input | None:
+        """Report that the work of `input` has ended; return the input that takes its slot at once."""
+        with self._lock:
+            unsettled = input.state == RUNNING
+            following = self._pool.complete(input, state, value, self._clock())
+            attention = self._pool.attention and self._claim()
+        if unsettled and input.state >= SUCCEEDED:
+            sink = input.sink
+            if sink is not None:
+                sink(input)
+        if attention:
+            self._ask(attention)
+        return following
+
+    def cancel(self, input: Input, reason: str) -> bool:
+        """Cancel `input`, or its present attempt; return whether it had no outcome yet."""
+        with self._lock:
+            while input.successor is not None:
+                input = input.successor
+            error = RemoteError(reason)
+            state = self._pool.cancel(input, self._clock(), error)
+            attention = self._pool.attention and self._claim()
+        if state >= SUCCEEDED:
+            return False
+        if state == RUNNING:
+            self._interrupt(input)
+        if input.sink is not None:
+            input.sink(input)
+        if attention:
+            self._ask(attention)
+        return True
+
+    def add_sink(self, input: Input, sink: Callable[[Input], object]) -> bool:
+        """Let `sink` be called with the outcome of `input`; False if it has one already."""
+        with self._lock:
+            while input.successor is not None:
+                input = input.successor
+            if input.state >= SUCCEEDED:
+                return False
+            earlier = input.sink
+            input.sink = sink if earlier is None else _Fan((earlier, sink))
+            return True
+
+    def remove_sink(self, input: Input, sink: Callable[[Input], object]) -> None:
+        """Undo `add_sink`; nothing happens if the outcome was delivered meanwhile."""
+        with self._lock:
+            while input.successor is not None:
+                input = input.successor
+            present = input.sink
+            if present is sink:
+                input.sink = None
+            elif isinstance(present, _Fan):
+                input.sink = present.without(sink)
+
+    def wait_for_room(self, notify: Callable[[], object]) -> bool:
+        """Call `notify` once a further called input would be accepted; False if it would be now."""
+        with self._lock:
+            return self._pool.wait_for_room(notify)
+
+    def stop_waiting_for_room(self, notify: Callable[[], object]) -> None:
+        """Undo `wait_for_room`."""
+        with self._lock:
+            self._pool.forget_room_waiter(notify)
+
+    # -- what others read: any thread ------------------------------------------------------------
+
+    def counts(self) -> PoolCounts:
+        """Return the pool's counts of this instant."""
+        with self._lock:
+            return self._pool.counts(self._clock())
+
+    def read(self, question: Callable[[Pool], Any]) -> Any:
+        """Return what `question` answers about the pool, asked under the lock; it must not change anything."""
+        with self._lock:
+            return question(self._pool)
+
+    # -- the control path: the host's thread -----------------------------------------------------
+
+    def handle(self, event: Event) -> list[Effect]:
+        """Let the machine take a control step; the caller carries out the effects."""
+        with self._lock:
+            effects = self._pool.handle(event, self._clock())
+            attention = self._pool.attention and self._claim()
+        if attention:
+            self._ask(attention)
+        return effects
+
+    def change(
+        self, change: Callable[[AutoscalerSettings], AutoscalerSettings]
+    ) -> tuple[AutoscalerSettings, list[Effect]]:
+        """Change the settings in one step, from any thread; the effects are for the supervisor to carry out."""
+        with self._lock:
+            settings = change(self._pool.settings)
+            effects = self._pool.handle(SettingsChanged(settings), self._clock())
+            attention = self._pool.attention and self._claim()
+        if attention:
+            self._ask(attention)
+        return settings, effects
+
+    def snapshot(self) -> Snapshot:
+        """Return what the policy sees now."""
+        with self._lock:
+            self._posted &= ~SCALING
+            return self._pool.snapshot(self._clock())
+
+    def retire(self) -> bool:
+        """If the pool is vacant, accept nothing more and send handles to a successor; return whether it was."""
+        with self._lock:
+            if not self._pool.vacant:
+                return False
+            self._pool.accepting = False
+            self._pool.aborted = True
+            self.retired = True
+            return True
+
+    def begin_tick(self) -> None:
+        """Say that the supervisor has come to look; a further request is posted anew."""
+        with self._lock:
+            self._posted &= ~CONTROL
+
+    # -- carrying out ----------------------------------------------------------------------------
+
+    def _claim(self) -> int:
+        """Return the requests for attention that nobody has posted yet; the caller, who posts them, holds the lock."""
+        attention = self._pool.attention & ~self._posted
+        self._posted |= attention & ~ROOM
+        return attention
+
+    def _ask(self, attention: int) -> None:
+        if attention & ROOM:
+            with self._lock:
+                waiters = self._pool.take_room_waiters()
+            for notify in waiters:
+                notify()
+        if attention & (SCALING | CONTROL):
+            self._attend(attention)
+
+    def _send(self, handle: Any, input: Input) -> None:
+        try:
+            handle.send(input)
+        except HostClosedError as error:
+            # The loop ended without the app being closed: nothing will ever run there.
+            closed = ClosedError(
+                f"input of '{input.target}' cannot run: the event loop of its app has ended; "
+                "close the app before the loop"
+            )
+            closed.__cause__ = error
+            self.complete(input, FAILED, closed)
+
+    def _interrupt(self, input: Input) -> None:
+        container = input.container
+        if container is not None and container.handle is not None:
+            try:
+                container.handle.cancel(input)
+            except HostClosedError:
+                # Its loop has ended, and with it the work.
+                return
+
+
+class _Fan:
+    """Several sinks of one input, called in the order in which they came."""
+
+    __slots__ = ("_sinks",)
+
+    def __init__(self, sinks: tuple[Callable[[Input], object], ...]) -> None:
+        self._sinks = sinks
+
+    def __call__(self, input: Input) -> None:
+        for sink in self._sinks:
+            sink(input)
+
+    def without(self, sink: Callable[[Input], object]) -> _Fan:
+        return _Fan(tuple(other for other in self._sinks if other is not sink))

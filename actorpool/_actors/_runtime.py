@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One running app: the root nursery, in a task of its own, and the supervisors in it.
+
+Because nobody's task holds the nursery, an app may be started in one task and closed in another, and a
+caller who is cancelled while closing does not leave it half closed.
+
+Closing: accept nothing more; drain for up to `grace_s` (skipped after an exception); cancel what is left;
+stop the containers with their exit hooks; nothing remains.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from actorpool._backends._thread_gate import ThreadGate
+from actorpool._core import _effects as fx
+from actorpool._core._threads import ThreadBudget
+from actorpool._host._base import HostClosedError
+from actorpool.exception import ClosedError
+
+from ._scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+
+    from actorpool._core._config import AutoscalerSettings
+    from actorpool._host._base import CancelScope, Event, Host, Nursery, RootHandle
+
+    from ._scheduler import Scheduled
+    from ._supervisor import Supervisor
+
+__all__ = ["AppRuntime"]
+
+logger = logging.getLogger("actorpool")
+
+
+class AppRuntime:
+    """The actors of one app, on one host."""
+
+    def __init__(self, name: str, host: Host, *, max_threads: int, grace_s: float) -> None:
+        self.name = name
+        self.host = host
+        self.grace_s = grace_s
+        self.gate = ThreadGate(host, ThreadBudget(max_threads), self._crowded)
+        # {key: supervisor}; a key is a function's name, or a class with its parameters.
+        self._supervisors: dict[Hashable, Supervisor] = {}
+        self.overrides: dict[Hashable, AutoscalerSettings] = {}
+        """Settings that were changed for a class's parameter set, which outlast its pool."""
+        self._lock = threading.Lock()
+        self._nursery: Nursery | None = None
+        self._root: RootHandle | None = None
+        self._opened: Event = host.event()
+        self._close_asked: Event = host.event()
+        self._drain = True
+        self._drain_scope: CancelScope | None = None
+        self._when_ended: list[Callable[[], object]] | None = []
+        self.closed = False
+
+    # -- the host's thread -----------------------------------------------------------------------
+
+    async def start(self, scheduled: Sequence[Scheduled] = ()) -> None:
+        """Start the root task, the supervisors known so far, and the scheduler."""
+
+        async def root() -> None:
+            await self._live(scheduled)
+
+        self._root = self.host.start_root(root, f"app {self.name}")
+        await self._opened.wait()
+
+    async def _live(self, scheduled: Sequence[Scheduled]) -> None:
+        try:
+            async with self.host.open_nursery() as nursery:
+                with self._lock:
+                    self._nursery = nursery
+                    waiting = list(self._supervisors.items())
+                for key, supervisor in waiting:
+                    nursery.start_soon(self._supervise, key, supervisor, name=f"supervisor of {supervisor.name}")
+                if scheduled:
+                    scheduler = Scheduler(self.host, scheduled)
+                    nursery.start_soon(scheduler.run, name=f"scheduler of {self.name}")
+                self._opened.set()
+                await self._close_asked.wait()
+                await self._wind_up()
+                nursery.cancel()
+        finally:
+            # Also when cut off from outside: nobody may wait for this app any more.
+            self.closed = True
+            self._nursery = None
+            self._opened.set()
+            with self._lock:
+                notify, self._when_ended = self._when_ended, None
+            for callback in notify or ():
+                callback()
+
+    async def _wind_up(self) -> None:
+        if self._drain:
+            with self.host.move_on_after(self.grace_s) as self._drain_scope:
+                await self._drained()
+        supervisors = list(self._supervisors.values())
+        for supervisor in supervisors:
+            supervisor.dispatcher.retired = True
+            supervisor.abort(
+                ClosedError(f"the app of function '{supervisor.name}' was closed before this input had a result")
+            )
+        for supervisor in supervisors:
+            supervisor.shut_down()
+        for supervisor in supervisors:
+            await supervisor.ended.wait()
+
+    async def _drained(self) -> None:
+        """Return once no accepted input is without an outcome; those may call others of this app meanwhile."""
+        undrained = list(self._supervisors.values())
+        while undrained:
+            for supervisor in undrained:
+                await supervisor.drain()
+            undrained = [supervisor for supervisor in self._supervisors.values() if not supervisor.drained]
+
+    def _ask_close(self, drain: bool) -> None:
+        self._drain = self._drain and drain
+        self.closed = True
+        self._close_asked.set()
+        if not drain and self._drain_scope is not None:
+            self._drain_scope.cancel()
+
+    async def _supervise(self, key: Hashable, supervisor: Supervisor) -> None:
+        try:
+            await supervisor.run()
+        except Exception:
+            # A bug of ours in one supervisor: its inputs have their outcomes, and the siblings live on.
+            logger.exception("supervisor of function %s of app %s failed", supervisor.name, self.name)
+        finally:
+            with self._lock:
+                if self._supervisors.get(key) is supervisor:
+                    del self._supervisors[key]
+
+    def _crowded(self, owner: Hashable, waiting: bool) -> None:
+        for supervisor in list(self._supervisors.values()):
+            if supervisor.name == owner:
+                supervisor.tell(fx.Crowded(waiting))
+
+    # -- any thread ------------------------------------------------------------------------------
+
+    def ask_close(self, *, drain: bool) -> None:
+        """Let the app close: drain if every request says so, then cancel, stop the containers, end.
+
+        A request without `drain` also ends a drain under way.
+        """
+        try:
+            self.host.bridge.post(self._ask_close, drain)
+        except HostClosedError:
+            # The loop ended first: the root task is gone, and whoever waits for its end is told so.
+            with self._lock:
+                notify, self._when_ended = self._when_ended, None
+            for callback in notify or ():
+                callback()
+
+    def when_ended(self, notify: Callable[[], object]) -> None:
+        """Call `notify` when nothing of the app is left; at once if that is so."""
+        with self._lock:
+            if self._when_ended is not None:
+                self._when_ended.append(notify)
+                return
+        notify()
+
+    def supervisor(self, key: Hashable, make: Callable[[], Supervisor]) -> Supervisor:
+        """Return the supervisor of `key`, made by `make` and started if there is none.
+
+        Raises:
+            ClosedError: If the app is closed.
+        """
+        with self._lock:
+            found = self._supervisors.get(key)
+            if found is not None:
+                return found
+            if self._when_ended is None:
+                raise ClosedError(f"app '{self.name}' is closed; run or deploy it again")
+            supervisor = self._supervisors[key] = make()
+            supervisor.forget = lambda: self._forget(key, supervisor)
+            started = self._nursery is not None
+        if started:
+            try:
+                self.host.bridge.post(self._start_supervisor, (key, supervisor))
+            except HostClosedError as error:
+                raise ClosedError(f"the event loop of app '{self.name}' has ended") from error
+        return supervisor
+
+    def _forget(self, key: Hashable, supervisor: Supervisor) -> bool:
+        with self._lock:
+            # Whoever finds it under this lock holds a reference first; so nobody can be about to use it.
+            if supervisor.referenced or not supervisor.dispatcher.retire():
+                return False
+            if self._supervisors.get(key) is supervisor:
+                del self._supervisors[key]
+            return True
+
+    def supervisors(self) -> dict[Hashable, Supervisor]:
+        """Return the supervisors that live now, by key."""
+        with self._lock:
+            return dict(self._supervisors)
+
+    def _start_supervisor(self, pair: tuple[Hashable, Any]) -> None:
+        key, supervisor = pair
+        if self._nursery is None:
+            supervisor.refuse()
+            return
+        self._nursery.start_soon(self._supervise, key, supervisor, name=f"supervisor of {supervisor.name}")

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The local backend: a container's slots are tasks of the host's loop and threads of this process.
+
+Arguments and results are handed over by reference, as a thread pool does: nothing is copied.
+
+Where user code runs: asynchronous methods and hooks on the host's loop; synchronous ones on the
+container's own threads, so that a hook which loads a model does not stand in the way of the service.
+A container of one slot has one thread, and runs its enter hooks, all its synchronous inputs and its
+exit hooks on it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from actorpool._host._slots import open_task_slots
+
+from ._threads import ThreadSlots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from actorpool._core._input import Input
+    from actorpool._host._base import Host, Nursery
+    from actorpool._host._slots import Complete
+
+    from ._thread_gate import ThreadGate
+    from ._workload import Hook, Target, Workload
+
+__all__ = ["LocalContainer"]
+
+logger = logging.getLogger("actorpool")
+
+
+class LocalContainer:
+    """One container in this process."""
+
+    __slots__ = (
+        "_admitted",
+        "_calls",
+        "_entered",
+        "_gate",
+        "_host",
+        "_instance",
+        "_name",
+        "_tasks",
+        "_threads",
+        "_workload",
+        "send",
+    )
+
+    send: Callable[[Input], None]
+
+    def __init__(
+        self, name: str, workload: Workload, host: Host, nursery: Nursery, complete: Complete, gate: ThreadGate
+    ) -> None:
+        self._name = name
+        self._gate = gate
+        self._admitted = False
+        self._entered = False
+        self._workload = workload
+        self._host = host
+        self._instance: Any = None
+        # {target: what to call}, filled in by `start`, before the first input.
+        self._calls: dict[Target, Callable[..., Any]] = {}
+        self._tasks = open_task_slots(host, nursery, complete, self._calls)
+        self._threads = ThreadSlots(name, workload.threads, host, complete, self._calls)
+        kinds = {target.is_async for target in workload.targets}
+        # The usual container runs one kind of input: no detour for it.
+        self.send = self._send_either if len(kinds) > 1 else self._tasks.send if True in kinds else self._threads.send
+
+    def cancel(self, input: Input) -> None:
+        """Cancel the task of an asynchronous input; a thread cannot be stopped."""
+        if input.target.is_async:
+            self._tasks.cancel(input)
+
+    async def start(self) -> None:
+        """Make the user's object and run its enter hooks, in the order of their definition."""
+        workload = self._workload
+        if workload.threads:
+            await self._gate.enter(workload.name, workload.threads)
+            self._admitted = True
+        if workload.build is not None:
+            if workload.threads:
+                self._instance = await self._in_thread(workload.build)
+            else:
+                self._instance = workload.build()
+            for hook in workload.enter:
+                await self._run_hook(hook)
+        for target in workload.targets:
+            function = target.function
+            self._calls[target] = function if self._instance is None else function.__get__(self._instance)
+        self._entered = True
+
+    async def stop(self, leftover: Sequence[Input], grace_s: float) -> None:
+        """Wait for interrupted work, run the exit hooks, end the threads: each step bounded by `grace_s`."""
+        tasks = [input for input in leftover if input.target.is_async]
+        if tasks:
+            with self._host.move_on_after(grace_s):
+                await self._tasks.returned(tasks)
+        if self._entered:
+            for hook in self._workload.exit:
+                await self._run_exit_hook(hook, grace_s)
+        waiter = self._host.bridge.waiter()
+        self._threads.close(waiter.notify)
+        with self._host.move_on_after(grace_s):
+            await waiter.wait()
+        self._threads.join()
+        if self._admitted:
+            self._gate.leave(self._workload.name, self._workload.threads)
+        if self._threads.alive:
+            logger.warning(
+                "container %s stopped, but %d of its threads still run user code; a thread cannot be stopped, "
+                "so it ends when that code returns",
+                self._name,
+                self._threads.alive,
+            )
+
+    def _send_either(self, input: Input) -> None:
+        (self._tasks if input.target.is_async else self._threads).send(input)
+
+    async def _run_hook(self, hook: Hook) -> None:
+        bound = hook.function.__get__(self._instance)
+        if hook.is_async:
+            await bound()
+        else:
+            await self._in_thread(bound)
+
+    async def _run_exit_hook(self, hook: Hook, grace_s: float) -> None:
+        name = getattr(hook.function, "__qualname__", "exit hook")
+        with self._host.move_on_after(grace_s) as scope:
+            try:
+                await self._run_hook(hook)
+            except Exception:
+                # The container stops in any case; the remaining hooks get their turn.
+                logger.exception("exit hook %s of container %s raised", name, self._name)
+        if scope.cancelled_caught:
+            logger.warning("exit hook %s of container %s took longer than %g s", name, self._name, grace_s)
+
+    async def _in_thread(self, function: Callable[[], Any]) -> Any:
+        outcome: list[tuple[Any, BaseException | None]] = []
+        waiter = self._host.bridge.waiter()
+
+        def done(result: Any, error: BaseException | None) -> None:
+            outcome.append((result, error))
+            waiter.notify()
+
+        self._threads.run(function, done)
+        await waiter.wait()
+        result, error = outcome[0]
+        if error is not None:
+            raise error
+        return result

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Thread slots: the part of a container that runs synchronous inputs, each in a thread of its own.
+
+A worker thread that has finished an input takes the next one in the same step, so a loaded container
+makes no round trip through the loop. Threads are started when inputs come to need them, and live as
+long as the container; a container of one slot runs everything on its one thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from actorpool._core._input import CANCELLED, FAILED, RUNNING, SUCCEEDED, Input
+from actorpool._host._context import current_input
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actorpool._host._base import Host
+    from actorpool._host._slots import Calls, Complete
+
+__all__ = ["ThreadSlots"]
+
+
+class ThreadSlots:
+    """Runs inputs in up to `most` threads."""
+
+    __slots__ = ("_calls", "_closed", "_complete", "_host", "_left", "_lock", "_most", "_name", "_queue", "_threads")
+
+    def __init__(self, name: str, most: int, host: Host, complete: Complete, calls: Calls) -> None:
+        self._name = name
+        self._most = most
+        self._host = host
+        self._complete = complete
+        self._calls = calls
+        self._queue: SimpleQueue[Input | Callable[[], None] | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._left = 0
+        self._closed: Callable[[], None] | None = None
+
+    @property
+    def alive(self) -> int:
+        """How many of the threads have not ended."""
+        return sum(thread.is_alive() for thread in self._threads)
+
+    def send(self, input: Input) -> None:
+        """Run `input` in a thread of this container. Threads: any."""
+        threads = self._threads
+        if len(threads) < self._most:
+            container = input.container
+            # Only inputs in slots are counted, so this never starts more threads than slots.
+            if container is None or len(container.inputs) > len(threads):
+                self._grow()
+        self._host.hold()
+        self._queue.put(input)
+
+    def run(self, function: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
+        """Run `function` on a thread of this container, then `done(result, error)` there."""
+
+        def job() -> None:
+            try:
+                result, error = function(), None
+            except BaseException as raised:
+                # A hook of the user's: whatever it raises is the outcome of this job.
+                result, error = None, raised
+            done(result, error)
+
+        if not self._threads:
+            self._grow()
+        self._host.hold()
+        self._queue.put(job)
+
+    def close(self, closed: Callable[[], None]) -> None:
+        """Let each thread end after what it is running, then call `closed` in the last one to end."""
+        self._left = len(self._threads)
+        self._closed = closed
+        if not self._threads:
+            closed()
+        for _ in self._threads:
+            self._queue.put(None)
+
+    def join(self) -> None:
+        """Wait for the threads that have said they ended: a matter of microseconds."""
+        for thread in self._threads:
+            thread.join(0.05)
+
+    def _grow(self) -> None:
+        with self._lock:
+            number = len(self._threads) + 1
+            if number > self._most:
+                return
+            thread = threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True)
+            self._threads.append(thread)
+        thread.start()
+
+    def _ended(self) -> None:
+        with self._lock:
+            self._left -= 1
+            left = self._left
+        if not left and self._closed is not None:
+            self._closed()
+
+    def _work(self) -> None:
+        get, complete, calls, release = self._queue.get, self._complete, self._calls, self._host.release
+        enter = current_input.set
+        while True:
+            item = get()
+            if item is None:
+                self._ended()
+                return
+            if not isinstance(item, Input):
+                item()
+                item = None
+                release()
+                continue
+            input: Input | None = item
+            while input is not None:
+                # The payload is read before the state: whoever settles an input sets the state first.
+                context, args, kwargs = input.context, input.args, input.kwargs
+                value: Any = None
+                if input.state != RUNNING:
+                    state = CANCELLED
+                else:
+                    try:
+                        context.run(enter, input)
+                        if kwargs:
+                            value = context.run(calls[input.target], *args, **kwargs)
+                        else:
+                            value = context.run(calls[input.target], *args)
+                        state = SUCCEEDED
+                    except BaseException as error:
+                        # Whatever user code raises is this input's failure and nobody else's.
+                        state, value = FAILED, error
+                input = complete(input, state, value)
+            # A parked thread must not keep the last payload alive.
+            item = context = args = kwargs = value = None
+            release()

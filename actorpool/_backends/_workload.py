@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a container runs: the user's function, or the methods and hooks of the user's class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import define, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from actorpool._core._input import Input
+
+__all__ = ["ContainerBackend", "Hook", "Target", "Workload"]
+
+
+@define(eq=False, repr=False)
+class Target:
+    """One function or method that inputs are for."""
+
+    name: str
+    function: Callable[..., Any]
+    """The user's function; of a method the plain function, to be bound to the container's object."""
+    is_async: bool
+    is_generator: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"<Target {self.name}>"
+
+
+@frozen
+class Hook:
+    """One enter or exit hook of the user's class."""
+
+    function: Callable[..., Any]
+    is_async: bool
+
+
+@define(eq=False)
+class Workload:
+    """All that the containers of one pool have in common."""
+
+    name: str
+    targets: tuple[Target, ...]
+    max_inputs: int
+    build: Callable[[], Any] | None = None
+    """Makes the user's object for a container; None for a plain function."""
+    enter: tuple[Hook, ...] = ()
+    exit: tuple[Hook, ...] = ()
+
+    @property
+    def threads(self) -> int:
+        """How many threads a container may come to use: one per slot for synchronous functions."""
+        if any(not target.is_async for target in self.targets):
+            return self.max_inputs
+        return 1 if any(not hook.is_async for hook in (*self.enter, *self.exit)) else 0
+
+
+class ContainerBackend(Protocol):
+    """One container's inside: whatever runs its inputs."""
+
+    async def start(self) -> None:
+        """Get ready to take inputs, enter hooks included; raise to say that the start failed.
+
+        Cancellation: The start is called off; nothing may be left behind that this backend can stop.
+        """
+        ...
+
+    def send(self, input: Input) -> None:
+        """Run `input`, which holds a slot, and report its end through `complete`. Threads: any."""
+        ...
+
+    def cancel(self, input: Input) -> None:
+        """Interrupt the work of `input`, whose outcome is settled; do nothing where that is impossible."""
+        ...
+
+    async def stop(self, leftover: Sequence[Input], grace_s: float) -> None:
+        """Run the exit hooks and end whatever was started, within about `grace_s` for each step.
+
+        Args:
+            leftover: Inputs that were interrupted and whose work has not returned.
+            grace_s: How long to wait for them, and for each hook, in seconds.
+        """
+        ...

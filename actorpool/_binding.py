@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a handle's inputs go right now, and how a caller waits there.
+
+A handle (a function, a method of an instance) outlives runs and deployments. It asks its source for a
+binding when it has none or when the present one was retired, so the usual call costs one comparison.
+"""
+
+from __future__ import annotations
+
+import warnings
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import define
+
+from actorpool._core._input import SUCCEEDED, Input
+from actorpool._host._base import current_bridge
+from actorpool._host._context import current_input
+from actorpool.exception import AsyncUsageWarning, InvalidError
+
+if TYPE_CHECKING:
+    from actorpool._actors._dispatch import Dispatcher
+    from actorpool._actors._supervisor import Supervisor
+    from actorpool._backends._workload import Target
+
+__all__ = ["Binding", "Source", "check_blocking", "new_input", "outcome_of"]
+
+
+@define(eq=False)
+class Binding:
+    """A handle's present way to its pool."""
+
+    supervisor: Supervisor
+    dispatcher: Dispatcher
+    target: Target
+
+
+class Source(Protocol):
+    """Finds the pool of a handle."""
+
+    def bind(self) -> Binding:
+        """Return the present binding.
+
+        Raises:
+            ExecutionError: If the app is not running.
+            NotFoundError: If a lookup by name finds nothing.
+        """
+        ...
+
+
+def check_blocking(dispatcher: Dispatcher, name: str, verb: str) -> None:
+    """Refuse to block the loop that would serve the call; warn if another loop would stand still.
+
+    Raises:
+        InvalidError: On the thread of the loop that serves the function.
+    """
+    bridge = current_bridge()
+    if bridge is None:
+        return
+    if bridge is dispatcher.host.bridge:
+        raise InvalidError(
+            f"{name}.{verb}(...) would block the event loop that is to serve it, for ever; "
+            f"write {_twin(name, verb)} here"
+        )
+    warnings.warn(
+        f"{name}.{verb}(...) blocks the running event loop until it is done; write {_twin(name, verb)} in async code",
+        AsyncUsageWarning,
+        stacklevel=4,
+    )
+
+
+def _twin(name: str, verb: str) -> str:
+    if verb in {"map", "starmap", "remote_gen"}:
+        return f"`async for ... in {name}.{verb}.aio(...)`"
+    return f"`await {name}.{verb}.aio(...)`"
+
+
+def new_input(
+    target: Target,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    context: Context | None = None,
+    spawned: bool = False,
+) -> Input:
+    """Return a new input of the running code's: in a copy of its context, child of its input."""
+    return Input(
+        target,
+        args,
+        kwargs or None,
+        copy_context() if context is None else context,
+        parent=current_input.get(),
+        spawned=spawned,
+    )
+
+
+def outcome_of(input: Input) -> Any:
+    """Return the result of an input that is done, or raise what it raised."""
+    while input.successor is not None:
+        input = input.successor
+    if input.state == SUCCEEDED:
+        return input.value
+    raise input.value

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attempts: what becomes of an input that failed, ran too long or was interrupted (pure).
+
+A failed attempt frees its slot, so the same record waits for its next one. A timed-out attempt may
+hold its slot for as long as it likes (a thread cannot be stopped), so the next attempt gets a record
+of its own, the `successor`, which takes over the sink; the old record only waits for its slot.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+from actorpool._core import _effects as fx
+from actorpool._core._flow import SCALING, Flow
+from actorpool._core._input import DELAYED, RUNNING, TIMED_OUT, Input
+from actorpool.exception import FunctionTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Attempts"]
+
+
+class Attempts(Flow):
+    """The part of the control path that sees to deadlines, retries and interrupted work."""
+
+    __slots__ = ()
+
+    _grace_s: float
+
+    def _attempt_instants(self) -> Iterator[float]:
+        """Yield the instants at which a deadline, a retry or a grace period is due."""
+        if self.timeout is not None:
+            if self._deadline_at is None:
+                starts = [
+                    started
+                    for container in self._live
+                    for input, started in container.inputs.items()
+                    if input.state == RUNNING
+                ]
+                self._deadline_at = min(starts) + self.timeout if starts else None
+            if self._deadline_at is not None:
+                yield self._deadline_at
+        while self._delayed and self._delayed[0][2].state != DELAYED:
+            heapq.heappop(self._delayed)
+        if self._delayed:
+            yield self._delayed[0][0]
+        if self._interrupted:
+            yield self._interrupted[0][0] + self._grace_s
+
+    def _retry_due(self, now: float, effects: list[fx.Effect]) -> None:
+        """Let the inputs whose pause is over go on."""
+        while self._delayed and (self._delayed[0][0] <= now or self._delayed[0][2].state != DELAYED):
+            _, _, input = heapq.heappop(self._delayed)
+            if input.state == DELAYED:
+                self._leave_pause(input)
+                self._requeue(input, now, effects)
+
+    def _report_abandoned(self, now: float, effects: list[fx.Effect]) -> None:
+        """Report interrupted work that outlived its grace period; forget what has returned."""
+        queue = self._interrupted
+        while queue:
+            since, input = queue[0]
+            assert input.container is not None
+            returned = input not in input.container.inputs
+            if not returned and since + self._grace_s > now:
+                return
+            queue.popleft()
+            if not returned:
+                effects.append(fx.ReportAbandoned(input))
+
+    def _requeue(self, input: Input, now: float, effects: list[fx.Effect]) -> None:
+        """Let an input whose pause is over take a slot, or wait at the end of the backlog."""
+        container = self._placement.take()
+        if container is None:
+            self._backlog.push(input)
+            self.attention |= SCALING
+            return
+        input.state = RUNNING
+        input.container = container
+        container.inputs[input] = now
+        if not self.running:
+            self._moved_at = now
+        self.running += 1
+        if self.running > self._demand_alarm:
+            self.attention |= SCALING
+        effects.append(fx.Deliver(container, (input,)))
+
+    def _expire(self, now: float, effects: list[fx.Effect]) -> None:
+        """Settle the inputs that have run for longer than the timeout; their work is interrupted."""
+        if self.timeout is None or (self._deadline_at is not None and now < self._deadline_at):
+            return
+        # Those that go on have later deadlines, so the scan is due once in a timeout.
+        self._deadline_at = None
+        due = [
+            input
+            for container in self._live
+            for input, started in container.inputs.items()
+            if started + self.timeout <= now and input.state == RUNNING
+        ]
+        for input in due:
+            error = FunctionTimeoutError(
+                f"function '{self.name}' ran longer than its timeout of {self.timeout:g} s (attempt {input.attempt})",
+                timeout=self.timeout,
+            )
+            pause = self._pause_s(input)
+            self.interrupted(input, now)
+            if pause is not None:
+                self._succeed(input, now + pause)
+                self.settle(input, TIMED_OUT, error)
+                self.outcomes[TIMED_OUT] -= 1
+            else:
+                self.settle(input, TIMED_OUT, error)
+                effects.append(fx.Settle(input))
+            effects.append(fx.CancelRun(input))
+
+    def _succeed(self, input: Input, until: float) -> None:
+        """Give a timed-out input, whose work still holds its slot, a record for its next attempt."""
+        successor = Input(
+            input.target,
+            input.args,
+            input.kwargs,
+            None if input.context is None else input.context.copy(),
+            input.sink,
+            parent=input.parent,
+            spawned=input.spawned,
+            index=input.index,
+        )
+        successor.attempt = input.attempt + 1
+        successor.identity = input.identity
+        input.sink = None
+        input.successor = successor
+        self._delay(successor, until)

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings: what the user may choose, checked where it is chosen, and how an update merges (pure).
+
+Every value is frozen and valid: a contradictory combination cannot be built. Nothing here reads
+an environment, a file or a clock.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from attrs import evolve, frozen
+
+from actorpool.exception import InvalidError
+
+__all__ = ["AutoscalerSettings", "Concurrency", "Limits", "Restart", "check_count", "check_seconds"]
+
+
+def check_count(name: str, value: object, *, least: int) -> int:
+    """Return `value` if it is a whole number of at least `least`; raise `InvalidError` naming it otherwise."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidError(f"{name} must be a whole number, not {value!r}")
+    if value < least:
+        raise InvalidError(f"{name} must be at least {least}, not {value}")
+    return value
+
+
+def check_seconds(name: str, value: object, *, zero: bool = False) -> float:
+    """Return `value` if it is a finite number of seconds, above 0 (or 0 too, if `zero`); else `InvalidError`."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise InvalidError(f"{name} must be a number of seconds, not {value!r}")
+    # Written so that NaN fails.
+    if not 0 <= value <= sys.float_info.max or (value == 0 and not zero):
+        raise InvalidError(f"{name} must be {'at least' if zero else 'more than'} 0 seconds, not {value}")
+    return value
+
+
+@frozen
+class AutoscalerSettings:
+    """The bounds within which a function's pool of containers scales.
+
+    Raises:
+        InvalidError: If a value is out of range or `max_containers < min_containers`.
+    """
+
+    min_containers: int = 0
+    """Containers kept warm although there is nothing to do."""
+    max_containers: int | None = None
+    """Never more containers than this (inclusive); None for no bound."""
+    buffer_containers: int = 0
+    """Containers kept ready beyond those needed, while the function is active."""
+    scaledown_window: float = 60.0
+    """Longest time in seconds that a container stays idle before it is stopped (> 0, fractions allowed)."""
+
+    def __attrs_post_init__(self) -> None:
+        check_count("min_containers", self.min_containers, least=0)
+        if self.max_containers is not None:
+            check_count("max_containers", self.max_containers, least=1)
+            if self.max_containers < self.min_containers:
+                raise InvalidError(
+                    f"max_containers ({self.max_containers}) is less than min_containers "
+                    f"({self.min_containers}); raise the one or lower the other"
+                )
+        check_count("buffer_containers", self.buffer_containers, least=0)
+        check_seconds("scaledown_window", self.scaledown_window)
+
+    def merged(
+        self,
+        *,
+        min_containers: int | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: float | None = None,
+    ) -> AutoscalerSettings:
+        """Return these settings with the given fields replaced; None means "not given", never "no bound".
+
+        Raises:
+            InvalidError: If the result would be invalid; nothing changes then.
+        """
+        given = {
+            "min_containers": min_containers,
+            "max_containers": max_containers,
+            "buffer_containers": buffer_containers,
+            "scaledown_window": scaledown_window,
+        }
+        changes = {name: value for name, value in given.items() if value is not None}
+        return evolve(self, **changes) if changes else self
+
+
+@frozen
+class Concurrency:
+    """How many inputs one container executes at once.
+
+    Raises:
+        InvalidError: If a value is below 1 or `target_inputs` exceeds `max_inputs`.
+    """
+
+    max_inputs: int = 1
+    """Hard limit of inputs running in one container (inclusive)."""
+    target_inputs: int = 0
+    """What the autoscaler aims for in each container; 0 stands for `max_inputs`."""
+
+    def __attrs_post_init__(self) -> None:
+        check_count("max_inputs", self.max_inputs, least=1)
+        check_count("target_inputs", self.target_inputs, least=0)
+        if self.target_inputs > self.max_inputs:
+            raise InvalidError(
+                f"target_inputs ({self.target_inputs}) is greater than max_inputs ({self.max_inputs}); "
+                "a container cannot aim for more inputs than it may execute"
+            )
+
+    @property
+    def target(self) -> int:
+        """`target_inputs`, or `max_inputs` where none was given."""
+        return self.target_inputs or self.max_inputs
+
+
+@frozen
+class Limits:
+    """Limits of one function, or of one app where that is said. All are inclusive.
+
+    Raises:
+        InvalidError: If a value is below 1.
+    """
+
+    max_pending: int = 2_000
+    """Inputs of one function that no container has taken yet, spawned ones apart."""
+    max_inputs: int = 25_000
+    """Inputs of one function in all: running and pending, pending spawned ones apart."""
+    max_spawned: int = 1_000_000
+    """Pending inputs of one function that `spawn` accepted."""
+    map_in_flight: int = 1_000
+    """Inputs of one map that are pending or running at a time; the map holds the rest back itself."""
+    map_buffered: int = 1_000
+    """Finished results of one map that wait for an earlier one or for the consumer."""
+    max_threads: int = 1_024
+    """Threads of one app for synchronous functions; at the ceiling containers wait for threads."""
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("max_pending", "max_inputs", "max_spawned", "map_in_flight", "map_buffered", "max_threads"):
+            check_count(name, getattr(self, name), least=1)
+
+
+@frozen
+class Restart:
+    """What happens when containers of a pool fail to start, one start after the other.
+
+    Raises:
+        InvalidError: If a value is out of range.
+    """
+
+    max_failures: int = 3
+    """Consecutive failed starts after which the pending inputs fail with the cause."""
+    initial_delay_s: float = 0.1
+    """Pause after the first failure; each further one doubles it."""
+    max_delay_s: float = 10.0
+    """Longest pause between two starts."""
+
+    def __attrs_post_init__(self) -> None:
+        check_count("max_failures", self.max_failures, least=1)
+        check_seconds("initial_delay_s", self.initial_delay_s)
+        check_seconds("max_delay_s", self.max_delay_s)
+
+    def delay_s(self, failures: int) -> float:
+        """Return the pause in seconds before the next start, after `failures` (>= 1) in a row."""
+        return min(self.max_delay_s, self.initial_delay_s * 2.0 ** min(failures - 1, 64))

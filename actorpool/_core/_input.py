@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One input: the record that travels from the caller through the pool to its one outcome (pure).
+
+The record is queue entry, running entry and result holder in one, so that accepting an input builds
+one object. The pool machine alone moves `state`; shells read it, and set what only they know
+(`handle`). What `args`, `context`, `sink`, `target` and `handle` are is the shells' business: the
+machines never look inside.
+
+States and who moves them::
+
+    NEW ──submit──► PENDING ──take──► RUNNING ──complete──► SUCCEEDED | FAILED
+     └──────────submit──────────────────▲ │ └──cancel──► CANCELLED   (slot held until the work returns)
+                       DELAYED ─retry───┘ └──timeout──► TIMED_OUT   (likewise)
+
+A state of `SUCCEEDED` or above is final: an input gets exactly one outcome, whoever is first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actorpool._core._container import Container
+
+__all__ = [
+    "CANCELLED",
+    "DELAYED",
+    "FAILED",
+    "NEW",
+    "PENDING",
+    "RUNNING",
+    "STATE_NAMES",
+    "SUCCEEDED",
+    "TIMED_OUT",
+    "Input",
+]
+
+# Plain integers, because the data path compares them for every input.
+NEW: Final = 0
+PENDING: Final = 1
+RUNNING: Final = 2
+DELAYED: Final = 3
+SUCCEEDED: Final = 4
+FAILED: Final = 5
+CANCELLED: Final = 6
+TIMED_OUT: Final = 7
+
+STATE_NAMES: Final = ("new", "pending", "running", "delayed", "succeeded", "failed", "cancelled", "timed out")
+
+
+class Input:
+    """One unit of work and, once it has ended, its outcome."""
+
+    __slots__ = (
+        "__weakref__",
+        "args",
+        "attempt",
+        "container",
+        "context",
+        "handle",
+        "identity",
+        "index",
+        "kwargs",
+        "parent",
+        "sink",
+        "spawned",
+        "state",
+        "successor",
+        "target",
+        "value",
+    )
+
+    # Any: user's payloads and the shells' own objects pass through untouched.
+    def __init__(
+        self,
+        target: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        context: Any,
+        sink: Callable[[Input], object] | None = None,
+        *,
+        parent: Input | None = None,
+        spawned: bool = False,
+        index: int = 0,
+    ) -> None:
+        self.target = target
+        self.args = args
+        self.kwargs = kwargs
+        self.context = context
+        self.sink = sink
+        self.parent = parent
+        self.spawned = spawned
+        self.index = index
+        self.state: int = NEW
+        self.attempt = 1
+        self.value: Any = None
+        """The result (SUCCEEDED) or the exception (any other final state)."""
+        self.container: Container | None = None
+        """Where it runs, or ran last."""
+        self.handle: Any = None
+        """The backend's means to reach the running work; None before and after."""
+        self.successor: Input | None = None
+        """The record of the next attempt, when a timed-out attempt still holds its slot."""
+        self.identity: str | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the outcome is known."""
+        return self.state >= SUCCEEDED
+
+    def lineage(self) -> list[Input]:
+        """Return this input's ancestors, the oldest first, and the input itself."""
+        chain: list[Input] = [self]
+        ancestor = self.parent
+        while ancestor is not None:
+            chain.append(ancestor)
+            ancestor = ancestor.parent
+        chain.reverse()
+        return chain
+
+    def __repr__(self) -> str:
+        return f"<Input of {self.target} {STATE_NAMES[self.state]} attempt={self.attempt}>"

@@ -1,0 +1,492 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pool machine: one function's containers, slots, backlog, limits and life (pure).
+
+`Flow` is its data path; this module adds the control path: `handle(event, now)` returns the effects
+that a shell is to carry out after the step. Both drive the same state under the same lock.
+
+A container's life, and who moves it::
+
+    StartContainer ─► STARTING ─ContainerReady─► READY ─► DRAINING ─(last input)─► STOPPING ─ContainerExited─► STOPPED
+                         │ └─ContainerFailed─► STOPPED      (idle, surplus)──────────▲
+                         └─(called off)──────────────────────────────────────────────┘
+
+The machine terminates: once `Closed`, nothing is accepted; every accepted input ends in its slot or
+by `Aborted`; after `ShutDown` each container is told to stop exactly once and leaves by
+`ContainerExited`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from actorpool._core import _effects as fx
+from actorpool._core._attempts import Attempts
+from actorpool._core._container import Container, Phase
+from actorpool._core._counts import Estimates, PoolCounts
+from actorpool._core._flow import CONTROL, ROOM, SCALING
+from actorpool._core._input import CANCELLED, DELAYED, FAILED, RUNNING, SUCCEEDED, TIMED_OUT, Input
+from actorpool._core._scaling import Decision, Snapshot
+from actorpool.exception import ContainerStartError, RemoteError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from actorpool._core._config import AutoscalerSettings, Concurrency, Limits, Restart
+    from actorpool._core._retry import RetryPolicy
+
+__all__ = ["Pool"]
+
+# One decision starts at most this many containers; the next look follows at once. Between the two the
+# shell gets its turn, and with it the starts whose backlog has gone meanwhile are never made.
+_START_WAVE: Final = 64
+
+
+class Pool(Attempts):
+    """One function's pool: the control path."""
+
+    __slots__ = (
+        "_asked_sum",
+        "_backing_off",
+        "_closed_s",
+        "_estimates",
+        "_failed_number",
+        "_failures",
+        "_grace_s",
+        "_look_at",
+        "_not_before",
+        "_number",
+        "_restart",
+        "last_failure",
+        "overruled",
+        "start_failures",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        settings: AutoscalerSettings,
+        concurrency: Concurrency,
+        limits: Limits,
+        restart: Restart,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        recycle_after: int | None = None,
+        grace_s: float = 5.0,
+        startup_hint_s: float = 0.0,
+    ) -> None:
+        super().__init__(
+            name,
+            settings=settings,
+            concurrency=concurrency,
+            limits=limits,
+            timeout=timeout,
+            retry=retry,
+            recycle_after=recycle_after,
+        )
+        self._restart = restart
+        self._grace_s = grace_s
+        self._number = 0
+        self._failures = 0
+        self._failed_number = 0
+        self._not_before: float = float("-inf")
+        # When the window of an idle container ends, if the policy did not ask to be woken by then.
+        self._look_at: float = float("inf")
+        self._estimates = Estimates(startup_hint_s)
+        self._backing_off = False
+        self._asked_sum = 0.0
+        self._closed_s = 0.0
+        self.last_failure: BaseException | None = None
+        self.overruled = 0
+        self.start_failures = 0
+        if settings.min_containers:
+            self.attention |= SCALING
+
+    # -- what the shells read --------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        """Containers that count as capacity: ready and starting."""
+        return self._placement.count + len(self._starting)
+
+    @property
+    def vacant(self) -> bool:
+        """Whether there is no container and no input: nothing would be lost by forgetting the pool."""
+        return not self._live and not self.pending
+
+    def containers(self) -> list[Container]:
+        """Return all containers that have not stopped, in the order of their starts."""
+        return list(self._live)
+
+    def counts(self, now: float) -> PoolCounts:
+        """Return the counts of this instant."""
+        live = len(self._live)
+        return PoolCounts(
+            containers=live,
+            starting=len(self._starting),
+            ready=self._placement.count,
+            idle=self._placement.idle,
+            draining=live - self.size,
+            running=self.running,
+            abandoned=self.abandoned,
+            pending=self.pending,
+            free_slots=self.free_slots,
+            arrived=self.arrived,
+            refused=self.refused,
+            succeeded=self.outcomes[SUCCEEDED],
+            failed=self.outcomes[FAILED],
+            cancelled=self.outcomes[CANCELLED],
+            timed_out=self.outcomes[TIMED_OUT],
+            starts=self._number,
+            start_failures=self.start_failures,
+            overruled=self.overruled,
+            container_seconds=self._closed_s + live * now - self._asked_sum,
+        )
+
+    def snapshot(self, now: float) -> Snapshot:
+        """Return what the policy sees now; the request for its attention is met by that."""
+        self.attention &= ~SCALING
+        self._estimates.served(self.ended, self._served_s)
+        window = self.settings.scaledown_window
+        expired = 0
+        oldest: float | None = None
+        for container in self._placement.idle_containers():
+            if oldest is None:
+                oldest = container.idle_since
+            if container.idle_since + window > now:
+                break
+            expired += 1
+        return Snapshot(
+            now=now,
+            settings=self.settings,
+            target_inputs=self.concurrency.target,
+            max_inputs=self.concurrency.max_inputs,
+            ready=self._placement.count,
+            starting=len(self._starting),
+            idle=self._placement.idle,
+            expired=expired,
+            running=self.running - self._outside,
+            pending=self._backlog.count,
+            oldest_idle_since=oldest,
+            service_s=self._estimates.service_s,
+            startup_s=self._estimates.startup_s,
+            quiet_s=max(0.0, now - self._moved_at) if self.running else 0.0,
+            arrived=self.arrived,
+        )
+
+    def next_tick(self) -> float | None:
+        """Return the instant at which a `Ticked` is due although nothing happens; None for none."""
+        instants: list[float] = []
+        if self._backing_off:
+            instants.append(self._not_before)
+        if self._look_at < float("inf"):
+            instants.append(self._look_at)
+        instants.extend(self._attempt_instants())
+        return min(instants, default=None)
+
+    # -- the control path ------------------------------------------------------------------------
+
+    def handle(self, event: fx.Event, now: float) -> list[fx.Effect]:
+        """Take one step; return what the shell is to do, in order."""
+        effects: list[fx.Effect] = []
+        _HANDLERS[type(event)](self, event, now, effects)
+        return effects
+
+    def _ready(self, event: fx.ContainerReady, now: float, effects: list[fx.Effect]) -> None:
+        container = event.container
+        if container.phase is not Phase.STARTING:
+            # Called off in the same moment: it is stopping, and its exit will be reported.
+            return
+        container.move(Phase.READY)
+        del self._starting[container]
+        self._failures, self._backing_off = 0, False
+        self._estimates.started(now - container.asked_at)
+        container.idle_since = now
+        taken: list[Input] = []
+        while self._backlog.count and len(container.inputs) < self.concurrency.max_inputs:
+            input = self._backlog.pop()
+            input.state = RUNNING
+            input.container = container
+            container.inputs[input] = now
+            taken.append(input)
+        self._placement.add(container, len(container.inputs))
+        if taken:
+            if not self.running:
+                self._moved_at = now
+            self.running += len(taken)
+            if self.timeout is not None and self._deadline_at is None:
+                self.attention |= CONTROL
+            effects.append(fx.Deliver(container, tuple(taken)))
+        if self._room_waiters:
+            self.attention |= ROOM
+        # What is under way beyond it may have lost its backlog, and an idle one has a window to expire.
+        self.attention |= SCALING
+
+    def _failed(self, event: fx.ContainerFailed, now: float, effects: list[fx.Effect]) -> None:
+        container, error = event.container, event.error
+        called_off = container.phase is not Phase.STARTING
+        self._bury(container, now)
+        self.attention |= SCALING
+        if called_off:
+            return
+        self.start_failures += 1
+        self.last_failure = error
+        # Starts that were under way together fail together: they count as one failure.
+        if container.number > self._failed_number:
+            self._failures += 1
+            self._failed_number = self._number
+            self._not_before = now + self._restart.delay_s(self._failures)
+            self._backing_off = True
+        self.attention |= CONTROL
+        if self._failures >= self._restart.max_failures and not self._placement.count and self.pending:
+            failures, self._failures, self._backing_off = self._failures, 0, False
+            for input in self._withdraw_pending():
+                cause = ContainerStartError(
+                    f"containers of function '{self.name}' failed to start {failures} times in a row, the last time "
+                    f"with {type(error).__name__}: {error}; mend the enter hooks, the next input tries again",
+                    failures=failures,
+                )
+                cause.__cause__ = error
+                self.settle(input, FAILED, cause)
+                effects.append(fx.Settle(input))
+
+    def _exited(self, event: fx.ContainerExited, now: float, effects: list[fx.Effect]) -> None:
+        container = event.container
+        if container.phase is Phase.STOPPED:
+            return
+        if container.ready:
+            self._placement.remove(container, len(container.inputs))
+        else:
+            self._outside -= len(container.inputs)
+        for input in container.inputs:
+            self.running -= 1
+            if input.state != RUNNING:
+                self.abandoned -= 1
+                continue
+            error = RemoteError(
+                f"container {container.number} of function '{self.name}' ended while it ran this input"
+                + (f": {type(event.error).__name__}: {event.error}" if event.error else "")
+            )
+            error.__cause__ = event.error
+            if not self._try_again(input, error, now):
+                self.settle(input, FAILED, error)
+                effects.append(fx.Settle(input))
+        container.inputs.clear()
+        self._bury(container, now)
+        self.attention |= SCALING | CONTROL | ROOM
+
+    def _changed(self, event: fx.SettingsChanged, now: float, effects: list[fx.Effect]) -> None:
+        self.settings = event.settings
+        self.attention |= SCALING
+        self._hold_maximum(effects)
+
+    def _decided(self, event: fx.Decided, now: float, effects: list[fx.Effect]) -> None:
+        if self._shutting_down:
+            # Decided before all containers were told to stop; a further one would never be.
+            return
+        decision = event.decision
+        room = self._start_room()
+        # Invariant: demand never waits for nobody.
+        least = max(self.settings.min_containers, 1 if self._backlog.count else 0)
+        start = max(0, decision.start, least - self.size)
+        overruled = start > decision.start or (room is not None and start > room)
+        start = start if room is None else min(start, room)
+        if self._backing_off and now < self._not_before:
+            start = 0
+        if start > _START_WAVE:
+            start = _START_WAVE
+            self.attention |= SCALING
+        for _ in range(max(0, min(decision.cancel, len(self._starting), self.size - least))):
+            self._stop(next(reversed(self._starting)), effects)
+        wanted_stops = min(decision.stop, self._placement.idle)
+        stops = max(0, min(wanted_stops, self.size - least))
+        overruled = overruled or stops < wanted_stops
+        overdue = self._overdue(now) - stops
+        if overdue > 0:
+            overruled = True
+            stops += overdue
+        for container in self._oldest_idle(stops):
+            self._stop(container, effects)
+        if stops:
+            # The next one's window is known only now.
+            self.attention |= SCALING
+        for _ in range(start):
+            self._start(now, effects)
+        self.overruled += overruled
+        self._set_alarms(decision, event.seen, now)
+
+    def _ticked(self, event: fx.Ticked, now: float, effects: list[fx.Effect]) -> None:
+        self.attention &= ~CONTROL
+        self._expire(now, effects)
+        self._retry_due(now, effects)
+        self._report_abandoned(now, effects)
+        drained, self._drained = self._drained, []
+        for container in drained:
+            if container.phase is Phase.DRAINING:
+                self._stop(container, effects)
+        self._make_way(effects)
+        if self._backing_off and self._not_before <= now:
+            self._backing_off = False
+            self.attention |= SCALING
+        if self._look_at <= now:
+            self._look_at = float("inf")
+            self.attention |= SCALING
+
+    def _crowded(self, event: fx.Crowded, now: float, effects: list[fx.Effect]) -> None:
+        self.crowded = event.waiting
+        self._make_way(effects)
+
+    def _closed(self, event: fx.Closed, now: float, effects: list[fx.Effect]) -> None:
+        self.accepting = False
+        self.attention |= CONTROL | ROOM
+
+    def _aborted(self, event: fx.Aborted, now: float, effects: list[fx.Effect]) -> None:
+        self.aborted = True
+        for input in self._withdraw_pending():
+            self.settle(input, CANCELLED, event.error)
+            effects.append(fx.Settle(input))
+        for container in self._live:
+            for input in container.inputs:
+                if input.state == RUNNING:
+                    self.interrupted(input, now)
+                    self.settle(input, CANCELLED, event.error)
+                    effects.append(fx.Settle(input))
+                    effects.append(fx.CancelRun(input))
+        self.attention |= CONTROL | SCALING
+
+    def _shut_down(self, event: fx.ShutDown, now: float, effects: list[fx.Effect]) -> None:
+        self.accepting = False
+        self._shutting_down = True
+        self.attention |= ROOM
+        for container in list(self._live):
+            if container.phase is not Phase.STOPPING:
+                self._stop(container, effects)
+
+    # -- parts of the steps ----------------------------------------------------------------------
+
+    def _start(self, now: float, effects: list[fx.Effect]) -> None:
+        self._number += 1
+        container = Container(self._number, now)
+        self._live[container] = None
+        self._starting[container] = None
+        self._asked_sum += now
+        effects.append(fx.StartContainer(container))
+
+    def _stop(self, container: Container, effects: list[fx.Effect]) -> None:
+        """Tell a container to stop, wherever it stands; the caller vouches that nothing is lost by it."""
+        if container.phase is Phase.STARTING:
+            del self._starting[container]
+        elif container.ready:
+            self._placement.remove(container, len(container.inputs))
+            self._outside += len(container.inputs)
+        container.move(Phase.STOPPING)
+        effects.append(fx.StopContainer(container))
+
+    def _make_way(self, effects: list[fx.Effect]) -> None:
+        """While others wait for threads, an idle container beyond the minimum does not sit on its own."""
+        if self.crowded:
+            for container in self._oldest_idle(self.size - self.settings.min_containers):
+                self._stop(container, effects)
+                self.attention |= SCALING
+
+    def _bury(self, container: Container, now: float) -> None:
+        self._starting.pop(container, None)
+        container.move(Phase.STOPPED)
+        del self._live[container]
+        self._asked_sum -= container.asked_at
+        self._closed_s += now - container.asked_at
+
+    def _withdraw_pending(self) -> list[Input]:
+        """Take all pending inputs out of the backlog and the heap, the oldest first."""
+        inputs: list[Input] = []
+        while self._backlog.count:
+            inputs.append(self._backlog.pop())
+        inputs.extend(entry[2] for entry in sorted(self._delayed) if entry[2].state == DELAYED)
+        self._delayed.clear()
+        self._to_retry = self._called_to_retry = 0
+        self.attention |= ROOM
+        return inputs
+
+    def _start_room(self) -> int | None:
+        bound = self.settings.max_containers
+        return None if bound is None else max(0, bound - self.size)
+
+    def _hold_maximum(self, effects: list[fx.Effect]) -> None:
+        """After the maximum was lowered: call off starts, stop idle containers, drain busy ones."""
+        bound = self.settings.max_containers
+        if bound is None:
+            return
+        while self.size > bound and self._starting:
+            self._stop(next(reversed(self._starting)), effects)
+        surplus = self.size - bound
+        for container in [c for _, c in zip(range(max(0, surplus)), self._placement, strict=False)]:
+            if container.inputs:
+                self._placement.remove(container, len(container.inputs))
+                self.drain(container)
+            else:
+                self._stop(container, effects)
+
+    def _held_by(self, demand: int) -> int:
+        """Return how many containers the minimum and, while there is demand, the buffer hold."""
+        settings = self.settings
+        needed = -(-demand // self.concurrency.target)
+        return max(settings.min_containers, needed + settings.buffer_containers if demand else 0)
+
+    def _overdue(self, now: float) -> int:
+        """Return how many idle containers may not idle on, whatever the policy says."""
+        window = self.settings.scaledown_window
+        may_go = self.size - self._held_by(self.running - self._outside + self._backlog.count)
+        overdue = 0
+        for container in self._placement.idle_containers():
+            if overdue >= may_go or container.idle_since + window > now:
+                break
+            overdue += 1
+        return overdue
+
+    def _oldest_idle(self, count: int) -> list[Container]:
+        return [c for _, c in zip(range(count), self._placement.idle_containers(), strict=False)]
+
+    def _set_alarms(self, decision: Decision, seen: Snapshot, now: float) -> None:
+        """Say when the policy is to look again, so that the data path need not wake it for nothing.
+
+        What came while the policy was deciding was not seen by it.
+        """
+        settings = self.settings
+        size = self.size
+        running = self.running - self._outside
+        self._spare_starts = bool(self._starting) and size > self._held_by(running)
+        self._idle_alarm = float("inf") if decision.wake_at is None else decision.wake_at
+        self._look_at = float("inf")
+        if size <= settings.min_containers:
+            # Nobody may go, however long it idles.
+            self._idle_alarm = float("-inf")
+        elif self._placement.idle and not self.attention & SCALING:
+            ends = next(self._placement.idle_containers()).idle_since + settings.scaledown_window
+            # What is held for now is looked at now and then.
+            due = ends if ends > now else now + settings.scaledown_window
+            if due < self._idle_alarm:
+                self._idle_alarm = self._look_at = due
+                self.attention |= CONTROL
+        if settings.max_containers is not None and size >= settings.max_containers:
+            self._demand_alarm = self._pending_alarm = float("inf")
+            return
+        self._demand_alarm = (size - settings.buffer_containers) * self.concurrency.target
+        # A backlog that was left to the running slots is looked at again when it has doubled.
+        self._pending_alarm = 2 * seen.pending if decision.held else seen.pending
+        if self._backlog.count > self._pending_alarm or running > max(self._demand_alarm, seen.running):
+            self.attention |= SCALING
+
+
+_HANDLERS: dict[type, Callable[[Pool, Any, float, list[fx.Effect]], None]] = {
+    fx.ContainerReady: Pool._ready,
+    fx.ContainerFailed: Pool._failed,
+    fx.ContainerExited: Pool._exited,
+    fx.SettingsChanged: Pool._changed,
+    fx.Decided: Pool._decided,
+    fx.Ticked: Pool._ticked,
+    fx.Crowded: Pool._crowded,
+    fx.Closed: Pool._closed,
+    fx.Aborted: Pool._aborted,
+    fx.ShutDown: Pool._shut_down,
+}

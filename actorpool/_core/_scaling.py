@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scaling policies: from one snapshot of a pool to one decision (pure).
+
+A policy is asked whenever something happened that may change the answer, and at the instant its last
+decision named (`wake_at`). It must not keep the pool from its contract; the pool machine holds that
+whatever a policy says: never more than `max_containers`, never fewer than `min_containers` by a
+decision, never a busy container stopped, none idle past `scaledown_window` unless the minimum or
+the buffer holds it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final, Protocol
+
+from attrs import field, frozen
+
+from actorpool._core._config import check_seconds
+
+if TYPE_CHECKING:
+    from actorpool._core._config import AutoscalerSettings
+
+__all__ = ["Decision", "ScalingPolicy", "Snapshot", "WindowPolicy"]
+
+
+@frozen(kw_only=True)
+class Snapshot:
+    """What a policy sees of a pool at one instant."""
+
+    now: float
+    """The host's monotonic clock, in seconds."""
+    settings: AutoscalerSettings
+    """The bounds in force."""
+    target_inputs: int
+    """Inputs a container should run at once; the capacity a container counts for."""
+    max_inputs: int
+    """Inputs a container can run at once."""
+    ready: int
+    """Containers that take inputs."""
+    starting: int
+    """Containers under way; they count as capacity."""
+    idle: int
+    """Ready containers in which nothing runs."""
+    expired: int
+    """Idle containers that have been idle for the whole `scaledown_window`."""
+    running: int
+    """Inputs in slots of ready containers."""
+    pending: int
+    """Inputs no slot has taken."""
+    oldest_idle_since: float | None
+    """When the container idle for the longest became idle."""
+    service_s: float | None
+    """Recent mean time an input holds its slot, in seconds; None before the first has ended."""
+    startup_s: float
+    """Recent mean time from asking for a container to its being ready, in seconds."""
+    quiet_s: float
+    """Seconds since an input last left its slot (or entered an empty pool)."""
+    arrived: int
+    """Inputs accepted since the pool began."""
+
+
+@frozen(kw_only=True)
+class Decision:
+    """What a policy wants done now; the pool clips it to the contract."""
+
+    start: int = 0
+    """Containers to start."""
+    cancel: int = 0
+    """Starts under way to call off, the latest first."""
+    stop: int = 0
+    """Idle containers to stop, the longest idle first."""
+    wake_at: float | None = None
+    """When to ask again although nothing happened; None for no such instant."""
+    held: bool = False
+    """Whether pending inputs are left to the running slots on purpose."""
+    reason: str = ""
+    """Why, in words, for the scaling log."""
+
+
+class ScalingPolicy(Protocol):
+    """Decides how many containers a pool should have; implement it to bring a policy of your own.
+
+    A policy is one object per pool. It must be deterministic: no clock, randomness, thread or I/O.
+    """
+
+    def decide(self, snapshot: Snapshot) -> Decision:
+        """Return what to do now. Called with non-decreasing `snapshot.now`; must not block or raise."""
+        ...
+
+
+# A container that would be busy for less than this before the backlog is gone is not worth its start.
+# Picked by feel between the cost of a task (20 us) and of a thread (100 us), ten times the larger one.
+_WORTHWHILE_S: Final = 0.001
+
+
+@frozen
+class WindowPolicy:
+    """The default policy: predictable from the settings alone.
+
+    * An input that finds no free target capacity starts a container at once; starts under way count
+      as capacity.
+    * A container is stopped when it has been idle for `scaledown_window`.
+    * While the function is active, `buffer_containers` more than needed are kept.
+    * A backlog that the running slots will have drained before a start could help starts nothing, and
+      starts whose backlog has gone are called off.
+
+    Args:
+        worthwhile_s: A backlog starts further containers only while each of them would have at least
+            this much work to do (or one start-up time, if that is longer), in seconds.
+    """
+
+    worthwhile_s: float = field(default=_WORTHWHILE_S)
+
+    def __attrs_post_init__(self) -> None:
+        check_seconds("worthwhile_s", self.worthwhile_s)
+
+    def decide(self, snapshot: Snapshot) -> Decision:
+        """Return what to do now; see the class for the rules."""
+        s = snapshot
+        settings = s.settings
+        count = s.ready + s.starting
+        unserved = self._unserved(s)
+        demand = s.running + s.pending
+        needed = math.ceil((s.running + unserved) / s.target_inputs)
+        wanted = max(needed, settings.min_containers)
+        if demand and settings.buffer_containers:
+            wanted = max(wanted, math.ceil(demand / s.target_inputs) + settings.buffer_containers)
+        if s.pending:
+            # Invariant: demand never waits for nobody, whatever the estimates say.
+            wanted = max(wanted, 1)
+        held = wanted * s.target_inputs < demand
+        if settings.max_containers is not None and wanted >= settings.max_containers:
+            # Nothing more could be started for what is left.
+            wanted, held = settings.max_containers, False
+        if wanted > count:
+            return Decision(
+                start=wanted - count,
+                wake_at=self._wake_at(s, held, idle_left=s.idle, count=wanted, floor=wanted),
+                held=held,
+                reason=f"{demand} inputs want {wanted} containers, have {count}",
+            )
+        cancel = min(s.starting, count - wanted) if s.pending == 0 else 0
+        stop = min(s.expired, count - cancel - wanted)
+        left = count - cancel - stop
+        if cancel or stop:
+            what = [f"call off {cancel} starts"] * bool(cancel) + [f"stop {stop} idle"] * bool(stop)
+            reason = f"{demand} inputs want {wanted} containers, have {count}: {', '.join(what)}"
+        else:
+            reason = "backlog left to the running slots" if held else "enough"
+        return Decision(
+            cancel=cancel,
+            stop=stop,
+            wake_at=self._wake_at(s, held, idle_left=s.idle - stop, count=left, floor=wanted),
+            held=held,
+            reason=reason,
+        )
+
+    def _unserved(self, s: Snapshot) -> int:
+        """Return how many pending inputs are worth further slots.
+
+        Of the backlog, what the running slots will drain during one start-up is no concern of a new
+        container. The rest should be drained within about one further start-up time: slots beyond
+        that would hardly work before they fall idle.
+        """
+        if not s.pending or s.service_s is None:
+            return s.pending
+        # If nothing has ended for longer than inputs used to take, believe what is seen now.
+        service = max(s.service_s, s.quiet_s)
+        if service <= 0:
+            return 0
+        left = s.pending - s.running * s.startup_s / service
+        if left <= 0:
+            return 0
+        horizon = max(s.startup_s, self.worthwhile_s)
+        return min(math.ceil(left), math.ceil(left * service / horizon))
+
+    def _wake_at(self, s: Snapshot, held: bool, *, idle_left: int, count: int, floor: int) -> float | None:
+        """Return when to look again: when a held backlog should have moved, when an idle one expires."""
+        instants: list[float] = []
+        if held:
+            instants.append(s.now + max(s.startup_s, s.service_s or 0.0, self.worthwhile_s))
+        if idle_left > 0 and s.oldest_idle_since is not None:
+            window = s.settings.scaledown_window
+            if count > floor:
+                instants.append(s.oldest_idle_since + window)
+            elif floor > s.settings.min_containers:
+                # Held by demand that may go down without a container falling idle: look now and then.
+                instants.append(s.now + window)
+        # An instant that has passed belongs to what this decision stops, and the pool looks again after a stop.
+        later = [instant for instant in instants if instant > s.now]
+        return min(later, default=None)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The deployed apps of this process, by name."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from actorpool.exception import NotFoundError
+
+from ._binding import Binding
+
+if TYPE_CHECKING:
+    from .app import App
+
+__all__ = ["DeployedFunction", "deployed_app", "register", "unregister"]
+
+_lock = threading.Lock()
+# {name: app}; an entry lives from deploy to stop.
+_apps: dict[str, App] = {}
+
+
+def register(name: str, app: App) -> App | None:
+    """Make `app` the deployment called `name`; return the one it replaces."""
+    with _lock:
+        replaced = _apps.get(name)
+        _apps[name] = app
+        return replaced
+
+
+def unregister(name: str, app: App) -> None:
+    """Forget the deployment called `name`, if it is still `app`."""
+    with _lock:
+        if _apps.get(name) is app:
+            del _apps[name]
+
+
+def deployed() -> list[App]:
+    """Return all deployed apps."""
+    with _lock:
+        return list(_apps.values())
+
+
+def deployed_app(app_name: str, kind: str, name: str) -> App:
+    """Return the app deployed as `app_name`, which is looked up for its `kind` called `name`.
+
+    Raises:
+        NotFoundError: If there is none.
+    """
+    with _lock:
+        app = _apps.get(app_name)
+        known = ", ".join(sorted(_apps)) or "none"
+    if app is None:
+        raise NotFoundError(
+            f"{kind} '{name}' was looked up in app '{app_name}', which is not deployed in this process "
+            f"(deployed: {known}); call app.deploy() first"
+        )
+    return app
+
+
+class DeployedFunction:
+    """The source of a function handle that was made by name; follows later deployments."""
+
+    __slots__ = ("_app_name", "_name")
+
+    def __init__(self, app_name: str, name: str) -> None:
+        self._app_name = app_name
+        self._name = name
+
+    def bind(self) -> Binding:
+        """Return the binding to the present deployment."""
+        return deployed_app(self._app_name, "function", self._name).bind_function(self._name)

@@ -1,0 +1,389 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The asyncio host: nursery, scopes, timers and root tasks on one running asyncio loop.
+
+Channels live in `_asyncio_channel`, the bridge in `_bridge`, virtual time in `_virtual`. Nothing here decides
+anything about containers or inputs.
+
+Theory of operation of cancellation. asyncio cancels by edge: each `task.cancel()` throws once, and counts. A
+scope that cancels the task it lives in takes its own request back with `uncancel()` when it ends, and
+swallows the CancelledError only if no request from outside remains. This holds on every Python only if the
+request has been delivered by then. It has been if the task was suspended when it was made; a request that a
+task makes to itself is therefore put off until it is suspended, and dropped if the scope ends first
+(`_BodyCanceller`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import math
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, TypeVar, cast
+
+from attrs import define, field
+
+from ._asyncio_channel import AsyncioReceiveChannel, AsyncioSendChannel, open_asyncio_channel
+from ._base import Bridge, ClosedResourceError, HostNotRunningError, RootHandle, TimerHandle, bridge_of
+from ._bridge import AsyncioBridge
+from ._virtual import VirtualTimeLoop
+
+__all__ = ["AsyncioHost"]
+
+T = TypeVar("T")
+
+
+def _this_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    if task is None:
+        raise HostNotRunningError("this needs a running asyncio task; call it from an async function")
+    return task
+
+
+@define(eq=False)
+class _BodyCanceller:
+    """Cancels the task of a scope's body, and takes that back when the scope ends."""
+
+    task: asyncio.Task[Any]
+    # Requests that the task had not taken back before the scope began, as in code that cleans up after one.
+    _before: int
+    _requested: bool = field(default=False, init=False)
+    _deferred: asyncio.Handle | None = field(default=None, init=False)
+
+    def cancel(self) -> None:
+        if self._requested or self._deferred is not None:
+            return
+        if asyncio.current_task() is self.task:
+            self._deferred = self.task.get_loop().call_soon(self._deliver)
+        else:
+            self._deliver()
+
+    def _deliver(self) -> None:
+        self._deferred = None
+        self._requested = True
+        self.task.cancel()
+
+    def end(self, exc: BaseException | None) -> bool:
+        """End the scope; return True if `exc` is this scope's own cancellation and nobody else wants it."""
+        if self._deferred is not None:
+            self._deferred.cancel()
+        if not self._requested:
+            return False
+        return self.task.uncancel() <= self._before and isinstance(exc, asyncio.CancelledError)
+
+
+@define(eq=False)
+class AsyncioNursery:
+    """The `Nursery` of asyncio, on `asyncio.TaskGroup`.
+
+    The TaskGroup owns the tasks and sees to it that none outlives it. It gets to see no failure and no
+    cancellation: it would drop children that were cancelled before their first step, and treats a
+    cancellation that meets a failure differently in Python 3.11, 3.12 and 3.13. Those rules are trio's here.
+    """
+
+    _group: asyncio.TaskGroup = field(factory=asyncio.TaskGroup, init=False, repr=False)
+    _body: _BodyCanceller | None = field(default=None, init=False, repr=False)
+    _tasks: set[asyncio.Task[None]] = field(factory=set, init=False)
+    _errors: list[BaseException] = field(factory=list, init=False)
+    _cancelled: bool = field(default=False, init=False)
+    _closed: bool = field(default=False, init=False)
+    _idle: asyncio.Future[None] | None = field(default=None, init=False, repr=False)
+
+    def start_soon(
+        self, function: Callable[..., Awaitable[object]], *args: object, name: str | None = None
+    ) -> None:
+        if self._closed:
+            raise ClosedResourceError("the nursery has ended and takes no new children; open another")
+        task = self._group.create_task(self._run_child(function, args), name=name or _name_of(function))
+        self._tasks.add(task)
+        task.add_done_callback(self._child_ended)
+
+    def cancel(self) -> None:
+        if self._cancelled:
+            return
+        self._cancelled = True
+        for task in self._tasks:
+            if _has_started(task):
+                task.cancel()
+        if self._body is not None:
+            self._body.cancel()
+
+    async def _run_child(self, function: Callable[..., Awaitable[object]], args: tuple[object, ...]) -> None:
+        task = _this_task()
+        cancelled_before_start = self._cancelled
+        if task.get_loop().get_task_factory() is not None:
+            # An eager factory runs this first step inside start_soon.
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                task.uncancel()
+                cancelled_before_start = True
+        if cancelled_before_start:
+            # Delivered at the child's own first checkpoint.
+            task.cancel()
+        try:
+            await function(*args)
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            self._errors.append(error)
+            self.cancel()
+
+    def _child_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not self._tasks and self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    async def __aenter__(self) -> AsyncioNursery:
+        task = _this_task()
+        await self._group.__aenter__()
+        self._body = _BodyCanceller(task, task.cancelling())
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> bool:
+        assert self._body is not None
+        body, self._body = self._body, None
+        own = body.end(exc)
+        outside: asyncio.CancelledError | None = None
+        if isinstance(exc, asyncio.CancelledError):
+            outside = None if own else exc
+        elif exc is not None:
+            self._errors.append(exc)
+        if exc is not None:
+            self.cancel()
+        while self._tasks:
+            self._idle = body.task.get_loop().create_future()
+            try:
+                await self._idle
+            except asyncio.CancelledError as error:
+                outside = error
+                self.cancel()
+        self._closed = True
+        try:
+            # Raises only the KeyboardInterrupt or SystemExit of a child, which asyncio does not wrap.
+            await self._group.__aexit__(None, None, None)
+            if self._errors:
+                if outside is not None:
+                    # The failures go first; the cancellation is delivered at the next checkpoint.
+                    body.task.uncancel()
+                    body.task.cancel(*outside.args)
+                raise BaseExceptionGroup("unhandled errors in a nursery", self._errors) from None
+            if outside is not None and outside is not exc:
+                raise outside
+            return own
+        finally:
+            # A raised group refers to this frame: do not make it a cycle.
+            del self, body, outside, exc
+
+
+def _has_started(task: asyncio.Task[None]) -> bool:
+    coroutine = task.get_coro()
+    return getattr(coroutine, "cr_suspended", True) or getattr(coroutine, "cr_running", True)
+
+
+def _name_of(function: Callable[..., object]) -> str:
+    while isinstance(function, functools.partial):
+        function = cast("Callable[..., object]", function.func)
+    return getattr(function, "__qualname__", None) or repr(function)
+
+
+@define(eq=False)
+class AsyncioCancelScope:
+    """The scope of `AsyncioHost.move_on_after`; enter it once, with a plain `with`."""
+
+    _seconds: float
+    _body: _BodyCanceller | None = field(default=None, init=False, repr=False)
+    _timer: asyncio.TimerHandle | None = field(default=None, init=False, repr=False)
+    _caught: bool = field(default=False, init=False)
+
+    def cancel(self) -> None:
+        if self._body is not None:
+            self._body.cancel()
+
+    @property
+    def cancelled_caught(self) -> bool:
+        return self._caught
+
+    def __enter__(self) -> AsyncioCancelScope:
+        task = _this_task()
+        self._body = _BodyCanceller(task, task.cancelling())
+        if self._seconds <= 0:
+            # Not call_later(0): that would let one checkpoint pass.
+            self._body.cancel()
+        elif self._seconds != math.inf:
+            self._timer = task.get_loop().call_later(self._seconds, self._body.cancel)
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> bool:
+        assert self._body is not None
+        if self._timer is not None:
+            self._timer.cancel()
+        body, self._body = self._body, None
+        self._caught = body.end(exc)
+        return self._caught
+
+
+@define(eq=False)
+class AsyncioEvent:
+    """The `Event` of asyncio, whose `wait` is always a checkpoint."""
+
+    _event: asyncio.Event = field(factory=asyncio.Event, init=False)
+
+    def set(self) -> None:
+        self._event.set()
+
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+    async def wait(self) -> None:
+        if self._event.is_set():
+            await asyncio.sleep(0)
+        else:
+            await self._event.wait()
+
+
+@define(eq=False)
+class AsyncioRoot:
+    """The `RootHandle` of asyncio."""
+
+    _task: asyncio.Task[None] = field(init=False)
+    _exception: BaseException | None = field(default=None, init=False)
+
+    def start(
+        self, bridge: AsyncioBridge, host: AsyncioHost, function: Callable[[], Awaitable[None]], name: str
+    ) -> None:
+        # Task() and not create_task(): an eager task factory would run the first step inline.
+        self._task = asyncio.Task(
+            self._run(function), loop=host.loop, name=name, context=contextvars.Context()
+        )
+        bridge.keep(self._task)
+
+    async def _run(self, function: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await function()
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # kept for the owner, who asks through exception()
+            self._exception = error
+
+    def done(self) -> bool:
+        return self._task.done()
+
+    async def wait(self) -> None:
+        if self._task.done():
+            await asyncio.sleep(0)
+        else:
+            await asyncio.wait((self._task,))
+
+    def cancel(self) -> None:
+        self._task.cancel()
+
+    def exception(self) -> BaseException | None:
+        return self._exception
+
+
+@define(eq=False)
+class AsyncioHost:
+    """The `Host` of one asyncio loop; make it on the loop's thread, usually by `current_host()`."""
+
+    loop: asyncio.AbstractEventLoop
+    bridge: Bridge = field(init=False)
+    _virtual: VirtualTimeLoop | None = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.bridge = bridge_of(self.loop)
+        self._virtual = self.loop if isinstance(self.loop, VirtualTimeLoop) else None
+
+    @property
+    def name(self) -> str:
+        return "asyncio"
+
+    def now(self) -> float:
+        return self.loop.time()
+
+    def wall_time(self) -> float:
+        return time.time() if self._virtual is None else self._virtual.wall_time()
+
+    def hold(self) -> None:
+        if self._virtual is not None:
+            self._virtual.hold()
+
+    def release(self) -> None:
+        if self._virtual is not None:
+            self._virtual.release()
+
+    @contextmanager
+    def hold_clock(self) -> Iterator[None]:
+        self.hold()
+        try:
+            yield
+        finally:
+            self.release()
+
+    def call_at(self, when: float, callback: Callable[[], object]) -> TimerHandle:
+        return self.loop.call_at(when, callback)
+
+    def event(self) -> AsyncioEvent:
+        return AsyncioEvent()
+
+    def open_nursery(self) -> AsyncioNursery:
+        return AsyncioNursery()
+
+    def open_memory_channel(
+        self, max_buffer_size: float
+    ) -> tuple[AsyncioSendChannel[Any], AsyncioReceiveChannel[Any]]:
+        return open_asyncio_channel(self.loop, max_buffer_size)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def move_on_after(self, seconds: float) -> AsyncioCancelScope:
+        return AsyncioCancelScope(seconds)
+
+    async def shielded(self, function: Callable[[], Awaitable[T]], seconds: float) -> bool:
+        # A task of its own is what a cancellation of this one cannot reach.
+        task = asyncio.Task(self._run_for(function, seconds), loop=self.loop)
+        outside: asyncio.CancelledError | None = None
+        while not task.done():
+            try:
+                await asyncio.wait((task,))
+            except asyncio.CancelledError as error:
+                outside = error
+        if outside is None:
+            return task.result()
+        failure = None if task.cancelled() else task.exception()
+        if failure is None:
+            raise outside
+        this = _this_task()
+        this.uncancel()
+        this.cancel(*outside.args)
+        raise failure
+
+    async def _run_for(self, function: Callable[[], Awaitable[T]], seconds: float) -> bool:
+        with self.move_on_after(seconds) as scope:
+            await function()
+        return not scope.cancelled_caught
+
+    def start_root(self, function: Callable[[], Awaitable[None]], name: str) -> RootHandle:
+        root = AsyncioRoot()
+        assert isinstance(self.bridge, AsyncioBridge)
+        root.start(self.bridge, self, function, name)
+        return root
+
+    async def checkpoint(self) -> None:
+        await asyncio.sleep(0)

@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What joins threads and loops: the bridge of an asyncio loop, its waiters and signals, their threaded twins.
+
+Nothing here knows of actors, containers or inputs; the trio bridge is in `_trio`.
+
+Theory of operation. A bridge owns a deque and a flag "armed". `post` appends, then arms the loop unless it is
+armed already, so a burst costs one wake-up. The loop's drain first clears the flag and then runs what was
+there when it began: whoever appends later finds the flag cleared and arms again, so nothing is forgotten and
+a drain is bounded.
+
+A waiter or signal is a flag plus the future of the one task that waits. The waiting side publishes its future
+and then looks at the flag; the notifying side raises the flag and then looks for a future. Whatever the
+interleaving, one of them sees the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+from weakref import ref
+
+from attrs import define, field
+
+from ._base import FeederHandle, HostClosedError, Signal, Waiter, _running_loop
+
+__all__ = ["AsyncioBridge", "Inbox", "ThreadSignal", "ThreadWaiter"]
+
+T = TypeVar("T")
+
+logger = logging.getLogger("actorpool")
+
+
+@define(eq=False)
+class Inbox:
+    """The queue of posts of one loop, and the flag that batches its wake-ups."""
+
+    _queue: deque[tuple[Callable[[Any], object], Any]] = field(factory=deque, init=False, repr=False)
+    _armed: bool = field(default=False, init=False)
+
+    def post(self, callback: Callable[[T], object], argument: T) -> None:
+        self._check_open()
+        self._queue.append((callback, argument))
+        if not self._armed:
+            try:
+                self._arm()
+            except HostClosedError:
+                self._queue.clear()
+                raise
+
+    @property
+    def name(self) -> str:
+        raise NotImplementedError
+
+    def _check_open(self) -> None:
+        raise NotImplementedError
+
+    def _wake_loop(self) -> None:
+        raise NotImplementedError
+
+    def _arm(self) -> None:
+        # The flag goes up before the wake-up: the drain, which may run at once on its thread, must clear it
+        # after us.
+        try:
+            self._armed = True
+            self._wake_loop()
+        except BaseException:
+            # A KeyboardInterrupt may fall in between; an armed flag without a wake-up would silence the
+            # bridge.
+            self._armed = False
+            raise
+
+    def _drain(self) -> None:
+        self._armed = False
+        queue = self._queue
+        try:
+            for _ in range(len(queue)):
+                callback, argument = queue.popleft()
+                try:
+                    callback(argument)
+                except Exception:  # a callback's failure belongs to its poster alone; the others must run
+                    logger.exception("a callback posted to a %s loop failed: %r", self.name, callback)
+        finally:
+            if queue and not self._armed:
+                try:
+                    self._arm()
+                except HostClosedError:
+                    # The last turn of a trio run; nothing more is run there.
+                    queue.clear()
+
+
+def post_quietly(bridge: Inbox, callback: Callable[[T], object], argument: T) -> None:
+    """Post, or do nothing if the loop has ended: then nobody can be waiting there."""
+    try:
+        bridge.post(callback, argument)
+    except HostClosedError:
+        pass
+
+
+@define(eq=False)
+class AsyncioBridge(Inbox):
+    """The `Bridge` of one asyncio loop; get it from `current_bridge()`, there is one per loop."""
+
+    # Weak: the registry of bridges must not keep a loop alive.
+    _loop: ref[asyncio.AbstractEventLoop] = field(repr=False)
+    # asyncio itself holds tasks weakly.
+    _tasks: set[asyncio.Task[None]] = field(factory=set, init=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        return "asyncio"
+
+    def _open_loop(self) -> asyncio.AbstractEventLoop:
+        loop = self._loop()
+        if loop is None or loop.is_closed():
+            raise HostClosedError("the asyncio loop is closed, nothing can be posted to it; start a new loop")
+        return loop
+
+    def _check_open(self) -> None:
+        self._open_loop()
+
+    def _wake_loop(self) -> None:
+        loop = self._open_loop()
+        if _running_loop() is loop:
+            loop.call_soon(self._drain)
+            return
+        try:
+            loop.call_soon_threadsafe(self._drain)
+        except RuntimeError:
+            # Only the closing of the loop between the check and the call makes it refuse.
+            raise HostClosedError("the asyncio loop was closed during the post; start a new loop") from None
+
+    def is_current(self) -> bool:
+        loop = _running_loop()
+        return loop is not None and loop is self._loop()
+
+    def waiter(self) -> Waiter:
+        return _AsyncioWaiter(self, self._open_loop())
+
+    def signal(self) -> Signal:
+        return _AsyncioSignal(self, self._open_loop())
+
+    def create_feeder(self, function: Callable[[], Awaitable[None]]) -> FeederHandle:
+        # Task() and not create_task(): an eager task factory would run the first step inline.
+        task: asyncio.Task[None] = asyncio.Task(_run_feeder(function), loop=self._open_loop())
+        self.keep(task)
+        return _AsyncioFeeder(task)
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Hold a strong reference to `task` until it has ended."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _run_feeder(function: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await function()
+    except Exception:  # nobody awaits a feeder
+        logger.exception("a feeder failed: %r", function)
+
+
+@define(eq=False)
+class _AsyncioFeeder:
+    _task: asyncio.Task[None]
+
+    def cancel(self) -> None:
+        self._task.cancel()
+
+    def done(self) -> bool:
+        return self._task.done()
+
+
+@define(eq=False)
+class _AsyncioWaiter:
+    _bridge: AsyncioBridge = field(repr=False)
+    _loop: asyncio.AbstractEventLoop = field(repr=False)
+    _future: asyncio.Future[None] | None = field(default=None, init=False, repr=False)
+    _notified: bool = field(default=False, init=False)
+
+    def notify(self) -> None:
+        if self._notified:
+            return
+        try:
+            self._notified = True
+            if self._future is None:
+                return
+            if _running_loop() is self._loop:
+                self._wake()
+            else:
+                post_quietly(self._bridge, _AsyncioWaiter._wake, self)
+        except BaseException:
+            # A KeyboardInterrupt may fall in between; later notifiers rely on the wake-up that the flag
+            # promises.
+            post_quietly(self._bridge, _AsyncioWaiter._wake, self)
+            raise
+
+    def _wake(self) -> None:
+        future = self._future
+        if future is not None and not future.done():
+            future.set_result(None)
+
+    async def wait(self) -> None:
+        if self._notified:
+            return
+        # Publish the future, then look again: see the module's theory of operation.
+        future = self._future = self._loop.create_future()
+        try:
+            if not self._notified:
+                await future
+        finally:
+            self._future = None
+
+
+@define(eq=False)
+class _AsyncioSignal:
+    _bridge: AsyncioBridge = field(repr=False)
+    _loop: asyncio.AbstractEventLoop = field(repr=False)
+    _future: asyncio.Future[None] | None = field(default=None, init=False, repr=False)
+    _notified: bool = field(default=False, init=False)
+
+    def notify(self) -> None:
+        if self._notified:
+            return
+        try:
+            self._notified = True
+            future = self._future
+            if future is None:
+                return
+            if _running_loop() is self._loop:
+                if not future.done():
+                    future.set_result(None)
+            else:
+                post_quietly(self._bridge, _AsyncioSignal._wake, self)
+        except BaseException:
+            # A KeyboardInterrupt may fall in between; later notifiers rely on the wake-up that the flag
+            # promises.
+            post_quietly(self._bridge, _AsyncioSignal._wake, self)
+            raise
+
+    def _wake(self) -> None:
+        future = self._future
+        # A wake-up may come late, after another wait consumed the flag: it must not end this one.
+        if self._notified and future is not None and not future.done():
+            future.set_result(None)
+
+    async def wait(self) -> None:
+        if not self._notified:
+            future = self._future = self._loop.create_future()
+            try:
+                # Publish the future, then look again: see the module's theory of operation.
+                if not self._notified:
+                    await future
+            finally:
+                self._future = None
+        self._notified = False
+
+
+@define(eq=False)
+class ThreadWaiter:
+    """The `Waiter` of a thread: `wait` blocks it."""
+
+    _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
+    _notified: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._lock.acquire()
+
+    def notify(self) -> None:
+        """Let `wait` return, now and for ever; idempotent. Threads: any."""
+        if self._notified:
+            return
+        self._notified = True
+        _release(self._lock)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until notified, at most `timeout` seconds; return whether notified.
+
+        A KeyboardInterrupt gets through; `wait` may then be called again.
+        """
+        if self._notified:
+            return True
+        if not self._lock.acquire(timeout=_lock_timeout(timeout)):
+            return self._notified
+        # Left open for others who wait on the same object.
+        _release(self._lock)
+        return True
+
+
+@define(eq=False)
+class ThreadSignal:
+    """The `Signal` of a thread: `wait` blocks it. One thread waits at a time."""
+
+    # Free = notified. A binary semaphore is all that an auto-reset event is.
+    _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._lock.acquire()
+
+    def notify(self) -> None:
+        """Let one `wait`, this one or the next, return; several before that count as one. Threads: any."""
+        if self._lock.locked():
+            _release(self._lock)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until notified since the last return, at most `timeout` seconds; return whether notified.
+
+        A KeyboardInterrupt gets through and consumes nothing.
+        """
+        return self._lock.acquire(timeout=_lock_timeout(timeout))
+
+
+def _release(lock: threading.Lock) -> None:
+    try:
+        lock.release()
+    except RuntimeError:
+        # Another notifier released it first.
+        pass
+
+
+def _lock_timeout(timeout: float | None) -> float:
+    return -1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)

@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One map: inputs drawn lazily from the caller's iterator, results in order, a bounded window between.
+
+The consumer drives it: asking for the next result first sends on as many inputs as the window has room
+for, so a slow consumer slows the map, and the iterator runs in the caller's thread. What may be in
+flight and what is delivered next is decided by the pure `Reassembly`. Results arrive, from whichever
+thread, in a deque that only the consumer empties.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import frozen
+
+from actorpool._core._input import SUCCEEDED, Input
+from actorpool._core._ordering import NOTHING, Reassembly
+from actorpool._host._base import current_host
+from actorpool._host._bridge import ThreadSignal
+from actorpool._host._context import current_input
+
+if TYPE_CHECKING:
+    from actorpool._host._base import Bridge
+
+    from ._binding import Binding
+
+__all__ = ["MapOptions", "iterate", "iterate_async"]
+
+# Drawing from the caller's iterator pauses after this long, so that first results are not held up.
+_DRAW_S: Final = 0.001
+# An asynchronous consumer that never has to wait lets others run after this many results.
+_YIELD_EVERY: Final = 256
+
+
+@frozen(kw_only=True)
+class MapOptions:
+    """What a map verb was asked for."""
+
+    kwargs: dict[str, Any] | None
+    """Keyword arguments of every input."""
+    ordered: bool
+    """Whether results come in input order, or as they finish."""
+    return_exceptions: bool
+    """Whether a failed input's exception takes its place in the results, or is raised there."""
+
+
+class MapRun:
+    """The window of one map, its inputs in flight and its finished results."""
+
+    def __init__(self, binding: Binding, options: MapOptions, notify: Callable[[], object]) -> None:
+        limits = binding.dispatcher.limits
+        self._dispatcher = binding.dispatcher
+        self._target = binding.target
+        self._kwargs = options.kwargs
+        self._return_exceptions = options.return_exceptions
+        self._notify = notify
+        self._context = copy_context()
+        self._parent = current_input.get()
+        self.window: Reassembly[Input] = Reassembly(
+            ordered=options.ordered, in_flight=limits.map_in_flight, buffered=limits.map_buffered
+        )
+        self.finished: deque[Input] = deque()
+        # {index: input in flight}, so that leaving early can cancel them.
+        self._live: dict[int, Input] = {}
+        # Accepted by the window, but refused by the pool, whose backlog is full.
+        self._held: list[Input] = []
+        self.waiting = False
+        """Raised by the consumer before it looks at `finished` for the last time and then waits."""
+        self.feeder: Feeder | None = None
+
+    def room(self) -> int:
+        """Return how many inputs may be drawn now; 0 while some are held back."""
+        return 0 if self._held else self.window.room()
+
+    def draw(self, arguments: Iterator[tuple[Any, ...]]) -> None:
+        """Draw as many inputs as there is room for, for about a millisecond, and send them on.
+
+        Raises:
+            BaseException: Whatever the caller's iterator raises, after what was drawn has been sent on.
+        """
+        room = self.room()
+        if room <= 0:
+            return
+        drawn: list[Input] = []
+        target, kwargs, context, parent = self._target, self._kwargs, self._context, self._parent
+        sink = self._sink
+        ended = False
+        until = time.monotonic() + _DRAW_S
+        try:
+            for args in arguments:
+                drawn.append(Input(target, args, kwargs, context.copy(), sink, parent=parent))
+                room -= 1
+                if not room or time.monotonic() > until:
+                    break
+            else:
+                ended = self.feeder is None or self.feeder.ended
+        finally:
+            self._number(drawn)
+            self.send(drawn)
+            if ended:
+                self.window.exhaust()
+
+    def absorb(self, arguments: Iterator[tuple[Any, ...]]) -> None:
+        """Take in what has finished, and send on what there is room for now."""
+        self.collect()
+        if self._held:
+            self.resend()
+        self.draw(arguments)
+
+    @property
+    def stalled(self) -> bool:
+        """Whether only a notification can bring the map forward."""
+        return not self.finished and (self._held != [] or self.window.room() <= 0) and not self.window.done
+
+    def _number(self, drawn: list[Input]) -> None:
+        if drawn:
+            index = self.window.started(len(drawn))
+            live = self._live
+            for input in drawn:
+                input.index = index
+                live[index] = input
+                index += 1
+
+    def send(self, inputs: list[Input]) -> None:
+        """Hand inputs to the pool; what it has no room for is held back until it has."""
+        if not inputs:
+            return
+        accepted = self._dispatcher.submit_many(inputs)
+        self._held = inputs[accepted:] if accepted < len(inputs) else []
+
+    def resend(self) -> None:
+        """Try again what was held back; `notify` is called when there is room."""
+        while self._held:
+            before = len(self._held)
+            self.send(self._held)
+            if len(self._held) == before and self._dispatcher.wait_for_room(self._notify):
+                return
+
+    def collect(self) -> None:
+        """Move what has finished into the window."""
+        finished, window, live = self.finished, self.window, self._live
+        while finished:
+            input = finished.popleft()
+            index = input.index
+            del live[index]
+            window.finished(index, input)
+
+    def value_of(self, input: Input) -> Any:
+        """Return the result of one input, or its exception if the caller asked for that; else raise it."""
+        if input.state == SUCCEEDED:
+            return input.value
+        error = input.value
+        if self._return_exceptions and isinstance(error, Exception):
+            return error
+        raise error
+
+    def close(self, reason: str) -> None:
+        """Cancel whatever is still in flight: nobody will take its result."""
+        self._dispatcher.stop_waiting_for_room(self._notify)
+        self._held = []
+        live, self._live = self._live, {}
+        for input in live.values():
+            self._dispatcher.cancel(input, reason)
+
+    def _sink(self, input: Input) -> None:
+        self.finished.append(input)
+        if self.waiting:
+            self._notify()
+
+
+def iterate(binding: Binding, arguments: Iterable[tuple[Any, ...]], options: MapOptions) -> Iterator[Any]:
+    """Run the map in this thread, which is blocked between results."""
+    signal = ThreadSignal()
+    run = MapRun(binding, options, signal.notify)
+    window, finished, take, value_of = run.window, run.finished, run.window.take, run.value_of
+    try:
+        source = iter(arguments)
+        run.absorb(source)
+        while not window.done:
+            item = take()
+            if item is NOTHING:
+                run.waiting = True
+                run.absorb(source)
+                if (item := take()) is NOTHING:
+                    if run.stalled:
+                        signal.wait()
+                    continue
+                run.waiting = False
+            yield value_of(item)
+            if finished:
+                run.absorb(source)
+    finally:
+        run.close(_left(binding))
+
+
+async def iterate_async(
+    binding: Binding, arguments: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]], options: MapOptions
+) -> AsyncGenerator[Any, None]:
+    """Run the map on the running loop, whichever that is."""
+    host = current_host()
+    signal = host.bridge.signal()
+    run = MapRun(binding, options, signal.notify)
+    window, finished, take, value_of = run.window, run.finished, run.window.take, run.value_of
+    feeder: Feeder | None = None
+    unyielding = 0
+    try:
+        if isinstance(arguments, AsyncIterable):
+            feeder = run.feeder = Feeder(arguments, host.bridge, signal.notify)
+            source: Iterator[tuple[Any, ...]] = feeder
+        else:
+            source = iter(arguments)
+        run.absorb(source)
+        while not window.done:
+            item = take()
+            if item is NOTHING:
+                run.waiting = True
+                run.absorb(source)
+                if (item := take()) is NOTHING:
+                    if run.stalled or feeder is not None:
+                        await signal.wait()
+                        unyielding = 0
+                    continue
+                run.waiting = False
+            yield value_of(item)
+            if finished:
+                run.absorb(source)
+            unyielding += 1
+            if unyielding >= _YIELD_EVERY:
+                unyielding = 0
+                await host.checkpoint()
+    finally:
+        if feeder is not None:
+            feeder.close()
+        run.close(_left(binding))
+
+
+class Feeder(Iterator[tuple[Any, ...]]):
+    """Draws from an asynchronous iterator in a task of its own, one input ahead, so that results do not wait for it.
+
+    It is itself the source of the map: iterating it yields what has been drawn so far, then stops; it may be
+    iterated again when more has been drawn, and is exhausted when it also says `ended`.
+    """
+
+    __slots__ = ("_arguments", "_drawn", "_failure", "_handle", "_notify", "_signal", "ended")
+
+    def __init__(
+        self, arguments: AsyncIterable[tuple[Any, ...]], bridge: Bridge, notify: Callable[[], object]
+    ) -> None:
+        self._arguments = arguments
+        self._drawn: tuple[Any, ...] | None = None
+        self._failure: Exception | None = None
+        self._notify = notify
+        self._signal = bridge.signal()
+        self.ended = False
+        self._handle = bridge.create_feeder(self._feed)
+
+    def __next__(self) -> tuple[Any, ...]:
+        if self._drawn is not None:
+            drawn, self._drawn = self._drawn, None
+            self._signal.notify()
+            return drawn
+        if self._failure is not None:
+            raise self._failure
+        raise StopIteration
+
+    def close(self) -> None:
+        """Stop drawing."""
+        self._handle.cancel()
+
+    async def _feed(self) -> None:
+        try:
+            async for args in self._arguments:
+                self._drawn = args
+                self._notify()
+                while self._drawn is not None:
+                    await self._signal.wait()
+        except Exception as error:
+            # The caller's iterator failed: the consumer raises it.
+            self._failure = error
+        finally:
+            self.ended = True
+            self._notify()
+
+
+def _left(binding: Binding) -> str:
+    return f"the map over '{binding.target}' was left before this input had a result"

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a decorator says of a pool, checked and complete; and how a supervisor is made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from attrs import evolve, frozen
+
+from actorpool._actors._supervisor import Supervisor
+from actorpool._backends._local import LocalContainer
+from actorpool._backends._workload import Workload
+from actorpool._core._config import AutoscalerSettings, Concurrency, Limits, Restart, check_count, check_seconds
+from actorpool._core._pool import Pool
+from actorpool._core._retry import RetryPolicy
+from actorpool._core._scaling import ScalingPolicy, WindowPolicy
+from actorpool.exception import InvalidError
+
+if TYPE_CHECKING:
+    from actorpool._actors._runtime import AppRuntime
+    from actorpool._backends._workload import ContainerBackend
+    from actorpool._host._base import Nursery
+
+__all__ = ["PoolSpec", "check_options", "pool_spec"]
+
+# Keyword arguments of Modal's decorators that mean something in its cloud only.
+CLOUD_ONLY: Final = frozenset(
+    {
+        "cloud",
+        "cpu",
+        "cluster_size",
+        "enable_memory_snapshot",
+        "env",
+        "ephemeral_disk",
+        "experimental_options",
+        "gpu",
+        "i6pn",
+        "image",
+        "include_source",
+        "memory",
+        "mounts",
+        "network_file_systems",
+        "nonpreemptible",
+        "proxy",
+        "rdma",
+        "region",
+        "restrict_modal_access",
+        "routing_region",
+        "secrets",
+        "serialized",
+        "volumes",
+        "block_network",
+        "cloud_bucket_mounts",
+    }
+)
+RENAMED: Final = {
+    "keep_warm": "min_containers",
+    "concurrency_limit": "max_containers",
+    "container_idle_timeout": "scaledown_window",
+    "allow_concurrent_inputs": "@modal.concurrent(max_inputs=...)",
+    "max_inputs": "single_use_containers or @modal.concurrent(max_inputs=...)",
+}
+
+
+def check_options(where: str, options: Mapping[str, object]) -> None:
+    """Refuse keyword arguments that are not actorpool's, saying which they are and what to do.
+
+    Raises:
+        InvalidError: For names of Modal's that belong to its cloud, or that it has renamed.
+        TypeError: For names nobody knows.
+    """
+    for name in options:
+        if name in CLOUD_ONLY:
+            raise InvalidError(
+                f"{where} got {name}=, which only means something in Modal's cloud; actorpool runs the function in "
+                f"this process: remove {name}="
+            )
+        if name in RENAMED:
+            raise InvalidError(f"{where} got {name}=, which has been renamed: use {RENAMED[name]}")
+        raise TypeError(f"{where} got an unexpected keyword argument '{name}'")
+
+
+@frozen(kw_only=True)
+class PoolSpec:
+    """All that is known of a pool before it runs."""
+
+    workload: Workload
+    settings: AutoscalerSettings
+    concurrency: Concurrency
+    limits: Limits
+    timeout: float
+    startup_timeout: float
+    retry: RetryPolicy | None
+    recycle_after: int | None
+    policy: Callable[[], ScalingPolicy]
+
+    @property
+    def name(self) -> str:
+        """The function's or class's name."""
+        return self.workload.name
+
+    def supervisor(
+        self,
+        runtime: AppRuntime,
+        *,
+        settings: AutoscalerSettings | None = None,
+        referenced: Callable[[], bool] | None = None,
+    ) -> Supervisor:
+        """Make a supervisor for this pool in `runtime`; it lives once the runtime starts it.
+
+        Args:
+            runtime: The running app.
+            settings: Settings that override the decorator's.
+            referenced: Whether a handle refers to the pool; given for pools that are forgotten when vacant.
+        """
+        workload = self.workload
+        pool = Pool(
+            workload.name,
+            settings=self.settings if settings is None else settings,
+            concurrency=self.concurrency,
+            limits=self.limits,
+            restart=Restart(),
+            timeout=self.timeout,
+            retry=self.retry,
+            recycle_after=self.recycle_after,
+            grace_s=runtime.grace_s,
+        )
+
+        def make_backend(name: str, nursery: Nursery) -> ContainerBackend:
+            return LocalContainer(
+                name, workload, runtime.host, nursery, supervisor.dispatcher.complete, runtime.gate
+            )
+
+        supervisor = Supervisor(
+            workload.name,
+            pool,
+            runtime.host,
+            make_backend,
+            self.policy(),
+            startup_timeout_s=self.startup_timeout,
+            grace_s=runtime.grace_s,
+            referenced=referenced,
+        )
+        return supervisor
+
+    def with_workload(self, workload: Workload) -> PoolSpec:
+        """Return this spec for another workload: a class with its parameters bound."""
+        return evolve(self, workload=workload)
+
+
+def pool_spec(
+    workload: Workload,
+    *,
+    concurrency: Concurrency,
+    limits: Limits,
+    min_containers: int | None,
+    max_containers: int | None,
+    buffer_containers: int | None,
+    scaledown_window: float | None,
+    retries: object,
+    timeout: float,
+    startup_timeout: float | None,
+    single_use_containers: bool,
+    policy: Callable[[], ScalingPolicy] | None,
+) -> PoolSpec:
+    """Check a decorator's arguments and return the spec.
+
+    Raises:
+        InvalidError: If one is out of range or of the wrong kind; the message names it.
+    """
+    if timeout is None:
+        raise InvalidError("timeout must be a number of seconds, not None; the default is 300")
+    check_seconds("timeout", timeout)
+    if startup_timeout is not None:
+        check_seconds("startup_timeout", startup_timeout)
+    if policy is not None and not callable(policy):
+        raise InvalidError(f"policy must be called to make a policy for each pool, but {policy!r} is not callable")
+    settings = AutoscalerSettings().merged(
+        min_containers=None if min_containers is None else check_count("min_containers", min_containers, least=0),
+        max_containers=max_containers,
+        buffer_containers=buffer_containers,
+        scaledown_window=scaledown_window,
+    )
+    return PoolSpec(
+        workload=workload,
+        settings=settings,
+        concurrency=concurrency,
+        limits=limits,
+        timeout=timeout,
+        startup_timeout=timeout if startup_timeout is None else startup_timeout,
+        retry=RetryPolicy.of(retries),
+        recycle_after=1 if single_use_containers else None,
+        policy=WindowPolicy if policy is None else policy,
+    )

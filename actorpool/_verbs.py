@@ -1,0 +1,392 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The call verbs: `remote`, `map`, `starmap`, `for_each`, `spawn`, each an object with an `.aio` twin.
+
+A verb checks how it is used, makes inputs and waits; what becomes of them is decided in the pool.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from actorpool._core._input import SUCCEEDED, Input
+from actorpool._host._base import current_bridge
+from actorpool._host._bridge import ThreadWaiter
+from actorpool.exception import InvalidError
+
+from ._binding import Binding, check_blocking, new_input, outcome_of
+from ._map import MapOptions, iterate, iterate_async
+from .call import FunctionCall
+
+if TYPE_CHECKING:
+    from ._binding import Source
+
+__all__ = ["AnyIterable", "ForEach", "Map", "MapResults", "Remote", "Spawn", "Starmap"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+AnyIterable = Iterable[Any] | AsyncIterable[Any]
+
+logger = logging.getLogger("actorpool")
+
+
+class Verb:
+    """What the verbs of one handle share: the way to the pool, and the name for messages."""
+
+    __slots__ = ("_binding", "_name", "_source")
+
+    def __init__(self, name: str, source: Source) -> None:
+        self._name = name
+        self._source = source
+        self._binding: Binding | None = None
+
+    def _bind(self) -> Binding:
+        binding = self._binding
+        if binding is None or binding.dispatcher.retired:
+            binding = self._binding = self._source.bind()
+        return binding
+
+    def _bind_one(self, verb: str) -> Binding:
+        """Return the binding for a verb that wants one result per input."""
+        binding = self._bind()
+        if binding.target.is_generator:
+            raise InvalidError(f"'{self._name}' is a generator function: {verb} wants one result; use remote_gen")
+        return binding
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__.lower()} of '{self._name}'>"
+
+
+class Remote(Verb, Generic[P, R_co]):
+    """Run the function on one input in its pool and wait for the result."""
+
+    __slots__ = ()
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Run the function in its pool; block this thread until it has returned, and return its result.
+
+        Raises:
+            ResourceExhaustedError: If a limit of the function is reached; try again later.
+            ExecutionError: If its app is not running.
+            InvalidError: On the thread of the event loop that serves the function; write `.aio` there.
+            BaseException: Whatever the function raises, as its own type.
+        Threads: Any.
+        """
+        binding = self._bind_one("remote")
+        check_blocking(binding.dispatcher, self._name, "remote")
+        input = new_input(binding.target, args, kwargs)
+        waiter = ThreadWaiter()
+        input.sink = lambda _: waiter.notify()
+        binding.dispatcher.submit(input)
+        if input.state < SUCCEEDED:
+            try:
+                waiter.wait()
+            except BaseException:
+                binding.dispatcher.cancel(input, f"the caller of '{self._name}' was interrupted")
+                raise
+        return outcome_of(input)  # type: ignore[no-any-return]
+
+    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Run the function in its pool and return its result; on asyncio or trio, whichever loop is running.
+
+        Raises:
+            ResourceExhaustedError: If a limit of the function is reached; try again later.
+            ExecutionError: If its app is not running.
+            BaseException: Whatever the function raises, as its own type.
+        Cancellation: The input is cancelled too: a pending one leaves at once; a running asynchronous one is
+            cancelled once; a thread runs on, its result is dropped.
+        """
+        binding = self._bind_one("remote")
+        bridge = current_bridge()
+        if bridge is None:
+            raise InvalidError(f"{self._name}.remote.aio(...) needs a running asyncio loop or trio run")
+        input = new_input(binding.target, args, kwargs)
+        waiter = bridge.waiter()
+        input.sink = lambda _: waiter.notify()
+        binding.dispatcher.submit(input)
+        if input.state < SUCCEEDED:
+            try:
+                await waiter.wait()
+            except BaseException:
+                binding.dispatcher.cancel(input, f"the caller of '{self._name}' was cancelled")
+                raise
+        return outcome_of(input)  # type: ignore[no-any-return]
+
+
+class Spawn(Verb, Generic[P, R_co]):
+    """Hand one input to the function's pool without waiting for it."""
+
+    __slots__ = ()
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> FunctionCall[R_co]:
+        """Return as soon as the input is accepted, with a handle to its result.
+
+        Never blocks, so it may be used anywhere. The input has its own allowance of pending inputs
+        (`Limits.max_spawned`).
+
+        Raises:
+            ResourceExhaustedError: If that many spawned inputs are pending already.
+            ExecutionError: If the app is not running.
+        Threads: Any.
+        """
+        binding = self._bind_one("spawn")
+        input = new_input(binding.target, args, kwargs, spawned=True)
+        binding.dispatcher.submit(input)
+        return FunctionCall(binding.dispatcher, input)
+
+    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> FunctionCall[R_co]:
+        """Do the same; this never waits."""
+        return self(*args, **kwargs)
+
+
+class MapResults(Generic[R_co]):
+    """The results of a map: iterate over it, with `for` or, from `.aio`, with `async for`.
+
+    Nothing happens before the first result is asked for. Leaving the loop early cancels what is in flight.
+    """
+
+    __slots__ = ("_name", "_results", "_started")
+
+    def __init__(self, name: str, results: Any) -> None:
+        self._name = name
+        self._results = results
+        self._started = False
+
+    def __del__(self) -> None:
+        if not self._started:
+            logger.warning(
+                "%s(...) was never iterated, so nothing was run; use a for loop, list(...), or for_each", self._name
+            )
+
+    def __repr__(self) -> str:
+        return f"<results of {self._name}, {'under way' if self._started else 'not started'}>"
+
+
+class SyncMapResults(MapResults[R_co], Iterator[R_co]):
+    """Results in this thread, which is blocked between them."""
+
+    __slots__ = ()
+
+    _results: Iterator[R_co]
+
+    def __iter__(self) -> Iterator[R_co]:
+        self._started = True
+        return self._results
+
+    def __next__(self) -> R_co:
+        self._started = True
+        return next(self._results)
+
+
+class AsyncMapResults(MapResults[R_co], AsyncIterator[R_co]):
+    """Results on the running loop."""
+
+    __slots__ = ()
+
+    _results: AsyncIterator[R_co]
+
+    def __aiter__(self) -> AsyncIterator[R_co]:
+        self._started = True
+        return self._results
+
+    def __anext__(self) -> Any:
+        self._started = True
+        return self._results.__anext__()
+
+
+class MapVerb(Verb):
+    """What `map`, `starmap` and `for_each` share."""
+
+    __slots__ = ()
+
+    def _results(self, verb: str, sources: tuple[AnyIterable, ...], options: MapOptions, *, star: bool) -> Iterator[Any]:
+        """Return the generator behind a blocking map."""
+        self._check_sources(verb, sources)
+        for source in sources:
+            if not isinstance(source, Iterable):
+                raise InvalidError(
+                    f"{self._name}.{verb}(...) cannot iterate over {type(source).__name__!r}"
+                    + (
+                        f"; it is asynchronous: write `async for ... in {self._name}.{verb}.aio(...)`"
+                        if isinstance(source, AsyncIterable)
+                        else ""
+                    )
+                )
+        binding = self._bind_one(verb)
+
+        def results() -> Iterator[Any]:
+            check_blocking(binding.dispatcher, self._name, verb)
+            yield from iterate(binding, _arguments(sources, star=star), options)
+
+        return results()
+
+    def _results_async(
+        self, verb: str, sources: tuple[AnyIterable, ...], options: MapOptions, *, star: bool
+    ) -> AsyncGenerator[Any, None]:
+        """Return the generator behind an asynchronous map."""
+        self._check_sources(verb, sources)
+        binding = self._bind_one(verb)
+        if all(isinstance(source, Iterable) for source in sources):
+            return iterate_async(binding, _arguments(sources, star=star), options)
+        return iterate_async(binding, _async_arguments(sources, star=star), options)
+
+    def _check_sources(self, verb: str, sources: tuple[AnyIterable, ...]) -> None:
+        if not sources:
+            raise InvalidError(
+                f"{self._name}.{verb}() got no iterator, so it would never end; give it one, such as "
+                f"{self._name}.{verb}(range(10))"
+            )
+        for source in sources:
+            if not isinstance(source, (Iterable, AsyncIterable)):
+                raise InvalidError(f"{self._name}.{verb}(...) needs iterators, but {source!r} cannot be iterated over")
+
+
+class Map(MapVerb, Generic[R_co]):
+    """Run the function on every input, in parallel across containers."""
+
+    __slots__ = ()
+
+    def __call__(
+        self,
+        *input_iterators: AnyIterable,
+        kwargs: dict[str, Any] | None = None,
+        order_outputs: bool = True,
+        return_exceptions: bool = False,
+        wrap_returned_exceptions: bool | None = None,
+    ) -> SyncMapResults[R_co]:
+        """Yield the result of the function for each input, in input order.
+
+        Args:
+            input_iterators: Iterables of positional arguments, zipped; read lazily, in this thread.
+            kwargs: Keyword arguments passed to every input.
+            order_outputs: False yields results as they finish.
+            return_exceptions: True yields a failed input's exception in its place; else it is raised there,
+                and what is in flight is cancelled.
+            wrap_returned_exceptions: Accepted for Modal's sake; exceptions are always returned plain.
+        Yields:
+            Results. At most `Limits.map_in_flight` inputs are in flight, and a slow consumer slows the map.
+            Leaving the loop early cancels what is in flight.
+        Raises:
+            InvalidError: Without an iterator, or on the thread of the event loop that serves the function.
+        """
+        options = MapOptions(kwargs=kwargs, ordered=order_outputs, return_exceptions=return_exceptions)
+        return SyncMapResults(f"{self._name}.map", self._results("map", input_iterators, options, star=False))
+
+    def aio(
+        self,
+        *input_iterators: AnyIterable,
+        kwargs: dict[str, Any] | None = None,
+        order_outputs: bool = True,
+        return_exceptions: bool = False,
+        wrap_returned_exceptions: bool | None = None,
+    ) -> AsyncMapResults[R_co]:
+        """Yield results to `async for`; the iterators may be asynchronous. Otherwise as the blocking form."""
+        options = MapOptions(kwargs=kwargs, ordered=order_outputs, return_exceptions=return_exceptions)
+        return AsyncMapResults(
+            f"{self._name}.map.aio", self._results_async("map", input_iterators, options, star=False)
+        )
+
+
+class Starmap(MapVerb, Generic[R_co]):
+    """Run the function on every input, each an iterable of positional arguments."""
+
+    __slots__ = ()
+
+    def __call__(
+        self,
+        input_iterator: AnyIterable,
+        *,
+        kwargs: dict[str, Any] | None = None,
+        order_outputs: bool = True,
+        return_exceptions: bool = False,
+        wrap_returned_exceptions: bool | None = None,
+    ) -> SyncMapResults[R_co]:
+        """Yield the result of the function for each input, unpacked; otherwise as `map`."""
+        options = MapOptions(kwargs=kwargs, ordered=order_outputs, return_exceptions=return_exceptions)
+        return SyncMapResults(
+            f"{self._name}.starmap", self._results("starmap", (input_iterator,), options, star=True)
+        )
+
+    def aio(
+        self,
+        input_iterator: AnyIterable,
+        *,
+        kwargs: dict[str, Any] | None = None,
+        order_outputs: bool = True,
+        return_exceptions: bool = False,
+        wrap_returned_exceptions: bool | None = None,
+    ) -> AsyncMapResults[R_co]:
+        """Yield results to `async for`; the iterator may be asynchronous. Otherwise as the blocking form."""
+        options = MapOptions(kwargs=kwargs, ordered=order_outputs, return_exceptions=return_exceptions)
+        return AsyncMapResults(
+            f"{self._name}.starmap.aio", self._results_async("starmap", (input_iterator,), options, star=True)
+        )
+
+
+class ForEach(MapVerb):
+    """Run the function on every input for its effects."""
+
+    __slots__ = ()
+
+    def __call__(
+        self, *input_iterators: AnyIterable, kwargs: dict[str, Any] | None = None, ignore_exceptions: bool = False
+    ) -> None:
+        """Run everything and return when all is done; results are dropped.
+
+        Args:
+            input_iterators: Iterables of positional arguments, zipped.
+            kwargs: Keyword arguments passed to every input.
+            ignore_exceptions: Whether failed inputs are passed over; else the first failure is raised.
+        """
+        options = MapOptions(kwargs=kwargs, ordered=False, return_exceptions=ignore_exceptions)
+        for _ in self._results("for_each", input_iterators, options, star=False):
+            pass
+
+    async def aio(
+        self, *input_iterators: AnyIterable, kwargs: dict[str, Any] | None = None, ignore_exceptions: bool = False
+    ) -> None:
+        """Do the same on the running loop; the iterators may be asynchronous.
+
+        Cancellation: What is in flight is cancelled too.
+        """
+        options = MapOptions(kwargs=kwargs, ordered=False, return_exceptions=ignore_exceptions)
+        async with aclosing(self._results_async("for_each", input_iterators, options, star=False)) as results:
+            async for _ in results:
+                pass
+
+
+def _arguments(sources: tuple[AnyIterable, ...], *, star: bool) -> Iterable[tuple[Any, ...]]:
+    """Return the positional arguments of each input."""
+    if star:
+        return map(tuple, sources[0])  # type: ignore[arg-type]
+    return zip(*sources, strict=False)  # type: ignore[arg-type]
+
+
+async def _async_arguments(sources: tuple[AnyIterable, ...], *, star: bool) -> AsyncIterator[tuple[Any, ...]]:
+    """Yield the positional arguments of each input, where a source is asynchronous."""
+    if star:
+        async for item in _as_async(sources[0]):
+            yield tuple(item)
+        return
+    iterators = [_as_async(source) for source in sources]
+    while True:
+        args: list[Any] = []
+        for iterator in iterators:
+            try:
+                args.append(await iterator.__anext__())
+            except StopAsyncIteration:
+                return
+        yield tuple(args)
+
+
+async def _as_async(source: AnyIterable) -> AsyncIterator[Any]:
+    if isinstance(source, AsyncIterable):
+        async for item in source:
+            yield item
+    else:
+        for item in source:
+            yield item

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`FunctionCall`: the handle to an input that was spawned."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+
+from actorpool._core._config import check_seconds
+from actorpool._core._input import STATE_NAMES, Input
+from actorpool._host._base import current_bridge, current_host
+from actorpool._host._bridge import ThreadWaiter
+from actorpool.exception import InvalidError, NotFoundError
+
+from ._binding import check_blocking, outcome_of
+
+if TYPE_CHECKING:
+    from actorpool._actors._dispatch import Dispatcher
+
+__all__ = ["FunctionCall"]
+
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
+
+
+class _Get(Generic[R_co]):
+    """The verb `FunctionCall.get`."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: FunctionCall[R_co]) -> None:
+        self._call = call
+
+    def __call__(self, timeout: float | None = None) -> R_co:
+        """Return the result, waiting up to `timeout` seconds for it; may be called again.
+
+        Args:
+            timeout: Longest wait in seconds; None for no bound, 0 to look once.
+
+        Raises:
+            TimeoutError: The builtin one, if there is no result in time; the input goes on.
+            RemoteError: If the input was cancelled.
+            BaseException: Whatever the function raised.
+        """
+        call = self._call
+        if timeout is not None:
+            check_seconds("timeout", timeout, zero=True)
+        if not call.done:
+            if timeout != 0:
+                check_blocking(call._dispatcher, "function_call", "get")
+            waiter = ThreadWaiter()
+
+            def sink(_input: Input) -> None:
+                waiter.notify()
+
+            if call._dispatcher.add_sink(call._input, sink):
+                try:
+                    waiter.wait(timeout)
+                finally:
+                    call._dispatcher.remove_sink(call._input, sink)
+        return call._outcome(timeout)
+
+    async def aio(self, timeout: float | None = None) -> R_co:
+        """Do the same on the running loop.
+
+        Cancellation: The input goes on.
+        """
+        call = self._call
+        if timeout is not None:
+            check_seconds("timeout", timeout, zero=True)
+        if not call.done:
+            host = current_host()
+            waiter = host.bridge.waiter()
+
+            def sink(_input: Input) -> None:
+                waiter.notify()
+
+            if call._dispatcher.add_sink(call._input, sink):
+                try:
+                    if timeout is None:
+                        await waiter.wait()
+                    else:
+                        with host.move_on_after(timeout):
+                            await waiter.wait()
+                finally:
+                    call._dispatcher.remove_sink(call._input, sink)
+        return call._outcome(timeout)
+
+
+class _Cancel:
+    """The verb `FunctionCall.cancel`."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: FunctionCall[Any]) -> None:
+        self._call = call
+
+    def __call__(self) -> None:
+        """Cancel the input: a pending one never starts, a running asynchronous one is cancelled once.
+
+        A thread cannot be stopped: its result is dropped, and its slot stays taken until it returns. A later
+        `get` raises `RemoteError`. What has finished stays as it is. Never blocks.
+        """
+        call = self._call
+        call._dispatcher.cancel(call._input, f"the call of '{call._input.target}' was cancelled")
+
+    async def aio(self) -> None:
+        """Do the same; this never waits."""
+        self()
+
+
+class _Gather:
+    """The verb `FunctionCall.gather`."""
+
+    __slots__ = ()
+
+    def __call__(self, *calls: FunctionCall[T]) -> list[T]:
+        """Return the results of `calls` in their order; raise the first failure, the others go on."""
+        if current_bridge() is not None:
+            for call in calls:
+                if not call.done:
+                    check_blocking(call._dispatcher, "FunctionCall", "gather")
+        return [call.get() for call in calls]
+
+    async def aio(self, *calls: FunctionCall[T]) -> list[T]:
+        """Do the same on the running loop."""
+        return [await call.get.aio() for call in calls]
+
+
+class FunctionCall(Generic[R_co]):
+    """A handle to one spawned input; get it from `spawn` or `from_id`.
+
+    Attributes:
+        get: Waits for the result; has an `.aio` twin.
+        cancel: Cancels the input; has an `.aio` twin.
+        gather: Waits for several calls; has an `.aio` twin.
+    """
+
+    __slots__ = ("__weakref__", "_dispatcher", "_input")
+
+    gather: Final = _Gather()
+
+    def __init__(self, dispatcher: Dispatcher, input: Input) -> None:
+        self._dispatcher = dispatcher
+        self._input = input
+
+    @property
+    def get(self) -> _Get[R_co]:
+        """Wait for the result."""
+        return _Get(self)
+
+    @property
+    def cancel(self) -> _Cancel:
+        """Cancel the input."""
+        return _Cancel(self)
+
+    @property
+    def done(self) -> bool:
+        """Whether the outcome is known."""
+        return self._latest().done
+
+    @property
+    def object_id(self) -> str:
+        """The id of this call, for `from_id`; results asked for by id are kept as `from_id` says."""
+        return _known_calls.id_of(self)
+
+    @staticmethod
+    def from_id(function_call_id: str) -> FunctionCall[Any]:
+        """Return the call with this id.
+
+        A call is known in its own process, for an hour after its `object_id` was first asked for; of the
+        calls known, the latest 100,000.
+
+        Raises:
+            InvalidError: If it is not the id of a function call.
+            NotFoundError: If no such call is known.
+        """
+        return _known_calls.find(function_call_id)
+
+    def _latest(self) -> Input:
+        input = self._input
+        while input.successor is not None:
+            input = input.successor
+        return input
+
+    def _outcome(self, timeout: float | None) -> R_co:
+        input = self._latest()
+        if not input.done:
+            raise TimeoutError(f"the call of '{input.target}' has no result after {timeout:g} s; it goes on")
+        return cast("R_co", outcome_of(input))
+
+    def __repr__(self) -> str:
+        input = self._latest()
+        return f"<FunctionCall of '{input.target}' {STATE_NAMES[input.state]}>"
+
+
+class _KnownCalls:
+    """The calls whose id somebody asked for: kept for a bounded time and number."""
+
+    _KEPT_S: Final = 3600.0
+    _KEPT: Final = 100_000
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # {id: (the call, when its id was asked for first)}, the oldest first.
+        self._calls: OrderedDict[str, tuple[FunctionCall[Any], float]] = OrderedDict()
+
+    def id_of(self, call: FunctionCall[Any]) -> str:
+        """Return the id of `call`, given now if it has none."""
+        now = time.monotonic()
+        with self._lock:
+            input = call._input
+            if input.identity is None:
+                input.identity = f"fc-{secrets.token_hex(12)}"
+            self._calls.setdefault(input.identity, (call, now))
+            self._forget(now)
+            return input.identity
+
+    def find(self, identity: str) -> FunctionCall[Any]:
+        """Return the call known under `identity`."""
+        if not isinstance(identity, str) or not identity.startswith("fc-"):
+            raise InvalidError(f"{identity!r} is not the id of a function call; ids begin with 'fc-'")
+        with self._lock:
+            self._forget(time.monotonic())
+            found = self._calls.get(identity)
+        if found is None:
+            raise NotFoundError(
+                f"no function call '{identity}' is known in this process; calls are kept for {self._KEPT_S:g} s "
+                f"after their id was asked for, the latest {self._KEPT}"
+            )
+        return found[0]
+
+    def _forget(self, now: float) -> None:
+        calls = self._calls
+        while calls:
+            identity, (_, asked_at) = next(iter(calls.items()))
+            if len(calls) <= self._KEPT and asked_at + self._KEPT_S > now:
+                return
+            del calls[identity]
+
+
+_known_calls = _KnownCalls()

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`Function`: the handle that a decorated function becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar
+
+from attrs import asdict, frozen
+
+from actorpool._core._config import AutoscalerSettings
+from actorpool._core._counts import PoolCounts
+from actorpool.exception import ExecutionError, InvalidError
+
+from ._binding import Binding, Source
+from ._verbs import ForEach, Map, Remote, Spawn, Starmap
+
+if TYPE_CHECKING:
+    from actorpool._actors._autoscaler import ScalingRecord
+    from actorpool._core._pool import Pool
+
+__all__ = ["Function", "FunctionStatistics", "FunctionStats"]
+
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+L_co = TypeVar("L_co", covariant=True)
+
+
+@frozen
+class FunctionStats:
+    """What `get_current_stats` returns."""
+
+    backlog: int
+    """Inputs accepted that no container has taken."""
+    num_total_runners: int
+    """Containers."""
+    num_running_inputs: int
+    """Inputs that hold slots."""
+    input_headroom: int
+    """Free slots of ready containers."""
+
+
+@frozen(kw_only=True)
+class FunctionStatistics(PoolCounts):
+    """All that is counted of one function's pool, at one instant."""
+
+    name: str
+    """The function's name."""
+    settings: AutoscalerSettings
+    """The autoscaler settings in force."""
+
+
+class UpdateAutoscaler:
+    """The verb `update_autoscaler`."""
+
+    __slots__ = ("_bind",)
+
+    def __init__(self, bind: Callable[[], Binding]) -> None:
+        self._bind = bind
+
+    def __call__(
+        self,
+        *,
+        min_containers: int | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: float | None = None,
+    ) -> AutoscalerSettings:
+        """Change settings of the running function at once; those not given keep their values.
+
+        The next deploy puts the decorator's settings back. Never blocks.
+
+        Args:
+            min_containers: Containers kept warm.
+            max_containers: Most containers (inclusive); surplus ones drain and stop.
+            buffer_containers: Containers kept beyond those needed while active.
+            scaledown_window: Longest idle time of a container, in seconds.
+        Returns:
+            The settings now in force.
+        Raises:
+            InvalidError: If the result would be contradictory; nothing changes then.
+            ExecutionError: If the app is not running.
+        Threads: Any.
+        """
+        return self._bind().supervisor.update(
+            lambda settings: settings.merged(
+                min_containers=min_containers,
+                max_containers=max_containers,
+                buffer_containers=buffer_containers,
+                scaledown_window=scaledown_window,
+            )
+        )
+
+    async def aio(
+        self,
+        *,
+        min_containers: int | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: float | None = None,
+    ) -> AutoscalerSettings:
+        """Do the same; this never waits."""
+        return self(
+            min_containers=min_containers,
+            max_containers=max_containers,
+            buffer_containers=buffer_containers,
+            scaledown_window=scaledown_window,
+        )
+
+
+class CurrentStats:
+    """The verb `get_current_stats`."""
+
+    __slots__ = ("_bind",)
+
+    def __init__(self, bind: Callable[[], Binding]) -> None:
+        self._bind = bind
+
+    def __call__(self) -> FunctionStats:
+        """Return the pool's main counts of this instant. Never blocks. Threads: any."""
+        counts = self._bind().dispatcher.counts()
+        return FunctionStats(
+            backlog=counts.pending,
+            num_total_runners=counts.containers,
+            num_running_inputs=counts.running,
+            input_headroom=counts.free_slots,
+        )
+
+    async def aio(self) -> FunctionStats:
+        """Do the same; this never waits."""
+        return self()
+
+
+class Function(Generic[P, R_co, L_co]):
+    """A function with a pool of its own; `@app.function()` puts it in place of the Python function.
+
+    It is not callable: say how. `f.remote(x)` runs one input in the pool and waits, `f.map(xs)` many,
+    `f.spawn(x)` does not wait, `f.local(x)` calls the plain function here. Each blocking verb has an
+    `.aio` twin for async code.
+
+    Attributes:
+        remote: Runs one input and waits for its result.
+        spawn: Hands over one input and returns a `FunctionCall`.
+        map: Runs every input, in parallel; yields results.
+        starmap: Likewise, unpacking each input.
+        for_each: Runs every input for its effects.
+        update_autoscaler: Changes the settings of the running pool.
+        get_current_stats: Returns the main counts.
+    """
+
+    _actorpool_handle = True
+
+    def __init__(self, name: str, source: Source, raw: Callable[..., Any] | None, *, owner: str | None = None) -> None:
+        self._name = name
+        self._source = source
+        self._raw = raw
+        self._owner = owner
+        self.remote: Remote[P, R_co] = Remote(name, source)
+        self.spawn: Spawn[P, R_co] = Spawn(name, source)
+        self.map: Map[R_co] = Map(name, source)
+        self.starmap: Starmap[R_co] = Starmap(name, source)
+        self.for_each = ForEach(name, source)
+        self.update_autoscaler = UpdateAutoscaler(self._bind_pool)
+        self.get_current_stats = CurrentStats(source.bind)
+        if raw is not None:
+            self.__doc__ = raw.__doc__
+
+    @classmethod
+    def from_name(cls, app_name: str, name: str) -> Function[..., Any, Any]:
+        """Return a handle to a deployed function; looked up at its first use, and it follows later deployments.
+
+        Args:
+            app_name: The name the app was deployed under.
+            name: The function's name.
+
+        Raises:
+            InvalidError: If `name` is that of a class's method; use `Cls.from_name` for those.
+            NotFoundError: At its first use, if there is no such app or function.
+        """
+        from ._deployments import DeployedFunction
+
+        if "." in name:
+            raise InvalidError(f"'{name}' names a method of a class; use Cls.from_name({app_name!r}, ...) for it")
+        return Function(name, DeployedFunction(app_name, name), None)
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return self._name
+
+    def hydrate(self) -> Function[P, R_co, L_co]:
+        """Look the function up now, instead of at its first use; return itself."""
+        self._source.bind()
+        return self
+
+    def local(self, *args: P.args, **kwargs: P.kwargs) -> L_co:
+        """Call the plain Python function here, in the caller's thread; a coroutine function gives a coroutine.
+
+        Raises:
+            ExecutionError: On a handle from a lookup by name, which has no definition here.
+        """
+        if self._raw is None:
+            raise ExecutionError(f"function '{self._name}' was looked up by name; call .local where it is defined")
+        return self._raw(*args, **kwargs)  # type: ignore[no-any-return]
+
+    def get_raw_f(self) -> Callable[P, L_co]:
+        """Return the plain Python function.
+
+        Raises:
+            ExecutionError: On a handle from a lookup by name.
+        """
+        if self._raw is None:
+            raise ExecutionError(f"function '{self._name}' was looked up by name; it has no definition here")
+        return self._raw
+
+    def statistics(self) -> FunctionStatistics:
+        """Return all counts of this instant. Threads: any.
+
+        Raises:
+            ExecutionError: If the app is not running.
+        """
+        binding = self._source.bind()
+        counts: PoolCounts = binding.dispatcher.counts()
+        settings: AutoscalerSettings = binding.dispatcher.read(_settings)
+        return FunctionStatistics(
+            name=binding.supervisor.name, settings=settings, **asdict(counts, recurse=False)
+        )
+
+    def scaling_log(self) -> list[ScalingRecord]:
+        """Return the latest decisions that started or stopped containers, the oldest first."""
+        autoscaler = self._source.bind().supervisor.autoscaler
+        return [] if autoscaler is None else list(autoscaler.log)
+
+    def _bind_pool(self) -> Binding:
+        if self._owner is not None:
+            raise InvalidError(
+                f"'{self._name}' is a method, which shares the pool of its instance; call update_autoscaler on the "
+                f"{self._owner} instance"
+            )
+        return self._source.bind()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Say what to write instead: a function object is not callable.
+
+        Raises:
+            InvalidError: Always; it is a `TypeError` too, as for any object that is not callable.
+        """
+        name = self._name
+        raise NotCallableError(
+            f"function '{name}' is not called directly: write {name}.remote(...) to run it in its pool, "
+            f"{name}.map(inputs) for many inputs (not map({name}, inputs) and not {name}(inputs).map()), or "
+            f"{name}.local(...) to call it here"
+        )
+
+    def __repr__(self) -> str:
+        try:
+            counts = self._source.bind().dispatcher.counts()
+            bound = self._source.bind().dispatcher.read(_settings).max_containers
+        except Exception:
+            # Not running, or not found: a repr must not raise.
+            return f"<Function '{self._name}' not running>"
+        limit = "" if bound is None else f"/{bound}"
+        starting = f" ({counts.starting} starting)" if counts.starting else ""
+        return (
+            f"<Function '{self._name}' containers={counts.containers}{limit}{starting} running={counts.running} "
+            f"pending={counts.pending}>"
+        )
+
+
+class NotCallableError(InvalidError, TypeError):
+    """A function object was called as if it were the plain function."""
+
+
+def _settings(pool: Pool) -> AutoscalerSettings:
+    return pool.settings
