@@ -22,7 +22,7 @@ from ._core._scaling import Snapshot as Snapshot
 from ._core._scaling import WindowPolicy as WindowPolicy
 from ._marks import concurrent as concurrent
 from ._method import enter as enter
-from ._method import exit as exit
+from ._method import exit as exit  # noqa: A004 - the name users know
 from ._method import method as method
 from ._method import parameter as parameter
 from ._version import __version__ as __version__

@@ -19,20 +19,41 @@ from actorpool._host._context import current_input
 from actorpool.exception import AsyncUsageWarning, InvalidError
 
 if TYPE_CHECKING:
-    from actorpool._actors._dispatch import Dispatcher
-    from actorpool._actors._supervisor import Supervisor
-    from actorpool._backends._workload import Target
+    from collections.abc import Callable
 
-__all__ = ["Binding", "Source", "check_blocking", "new_input", "outcome_of"]
+    from actorpool._actors._autoscaler import Autoscaler
+    from actorpool._actors._dispatch import Dispatcher
+    from actorpool._backends._workload import Target
+    from actorpool._core._config import AutoscalerSettings
+
+__all__ = ["Binding", "Source", "check_blocking", "new_input", "outcome_of", "twin_of"]
 
 
 @define(eq=False)
 class Binding:
     """A handle's present way to its pool."""
 
-    supervisor: Supervisor
+    supervisor: Updatable
     dispatcher: Dispatcher
     target: Target
+
+
+class Updatable(Protocol):
+    """What a handle may ask of a supervisor."""
+
+    @property
+    def name(self) -> str:
+        """The function's or class's name."""
+        ...
+
+    @property
+    def autoscaler(self) -> Autoscaler | None:
+        """The autoscaler, once the supervisor runs."""
+        ...
+
+    def update(self, change: Callable[[AutoscalerSettings], AutoscalerSettings]) -> AutoscalerSettings:
+        """Change the settings; return those now in force."""
+        ...
 
 
 class Source(Protocol):
@@ -60,16 +81,17 @@ def check_blocking(dispatcher: Dispatcher, name: str, verb: str) -> None:
     if bridge is dispatcher.host.bridge:
         raise InvalidError(
             f"{name}.{verb}(...) would block the event loop that is to serve it, for ever; "
-            f"write {_twin(name, verb)} here"
+            f"write {twin_of(name, verb)} here"
         )
     warnings.warn(
-        f"{name}.{verb}(...) blocks the running event loop until it is done; write {_twin(name, verb)} in async code",
+        f"{name}.{verb}(...) blocks the running event loop until it is done; write {twin_of(name, verb)} in async code",
         AsyncUsageWarning,
         stacklevel=4,
     )
 
 
-def _twin(name: str, verb: str) -> str:
+def twin_of(name: str, verb: str) -> str:
+    """Return what to write in async code instead of a blocking verb."""
     if verb in {"map", "starmap", "remote_gen"}:
         return f"`async for ... in {name}.{verb}.aio(...)`"
     return f"`await {name}.{verb}.aio(...)`"

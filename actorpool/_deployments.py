@@ -11,16 +11,16 @@ from actorpool.exception import NotFoundError
 from ._binding import Binding
 
 if TYPE_CHECKING:
-    from .app import App
+    from ._lifecycle import Lifecycle
 
 __all__ = ["DeployedFunction", "deployed_app", "register", "unregister"]
 
 _lock = threading.Lock()
-# {name: app}; an entry lives from deploy to stop.
-_apps: dict[str, App] = {}
+# {name: the app's life}; an entry lives from deploy to stop.
+_apps: dict[str, Lifecycle] = {}
 
 
-def register(name: str, app: App) -> App | None:
+def register(name: str, app: Lifecycle) -> Lifecycle | None:
     """Make `app` the deployment called `name`; return the one it replaces."""
     with _lock:
         replaced = _apps.get(name)
@@ -28,20 +28,20 @@ def register(name: str, app: App) -> App | None:
         return replaced
 
 
-def unregister(name: str, app: App) -> None:
+def unregister(name: str, app: Lifecycle) -> None:
     """Forget the deployment called `name`, if it is still `app`."""
     with _lock:
         if _apps.get(name) is app:
             del _apps[name]
 
 
-def deployed() -> list[App]:
+def deployed() -> list[Lifecycle]:
     """Return all deployed apps."""
     with _lock:
         return list(_apps.values())
 
 
-def deployed_app(app_name: str, kind: str, name: str) -> App:
+def deployed_app(app_name: str, kind: str, name: str) -> Lifecycle:
     """Return the app deployed as `app_name`, which is looked up for its `kind` called `name`.
 
     Raises:

@@ -198,7 +198,9 @@ def iterate(binding: Binding, arguments: Iterable[tuple[Any, ...]], options: Map
 
 
 async def iterate_async(
-    binding: Binding, arguments: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]], options: MapOptions
+    binding: Binding,
+    arguments: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
+    options: MapOptions,
 ) -> AsyncGenerator[Any, None]:
     """Run the map on the running loop, whichever that is."""
     host = current_host()

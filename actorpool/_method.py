@@ -58,7 +58,8 @@ class Method(Generic[P, R_co, L_co]):
     def __getattr__(self, name: str) -> Any:
         if name in {"remote", "map", "starmap", "for_each", "spawn", "local", "remote_gen", "spawn_map"}:
             raise AttributeError(
-                f"'{self.name}.{name}' needs an instance; did you forget to make one? Write MyClass().{self.name}.{name}(...)"
+                f"'{self.name}.{name}' needs an instance; did you forget to make one? "
+                f"Write MyClass().{self.name}.{name}(...)"
             )
         raise AttributeError(f"method '{self.name}' has no attribute '{name}'")
 
@@ -105,7 +106,7 @@ def _hook(kind: str) -> Callable[[F], F]:
         if not inspect.isfunction(function):
             raise TypeError(f"@modal.{kind}() goes on a plain method of a class, not on {function!r}")
         setattr(function, _HOOK_ATTRIBUTE, HookMark(kind))
-        return function
+        return cast("F", function)
 
     return decorate
 
@@ -121,7 +122,7 @@ def enter() -> Callable[[F], F]:
     return _hook("enter")
 
 
-def exit() -> Callable[[F], F]:
+def exit() -> Callable[[F], F]:  # noqa: A001 - the name users know
     """Run the method once in each container when it stops: scaled down, or its app closed or deployed anew."""
     return _hook("exit")
 

@@ -11,7 +11,14 @@ from attrs import evolve, frozen
 from actorpool._actors._supervisor import Supervisor
 from actorpool._backends._local import LocalContainer
 from actorpool._backends._workload import Workload
-from actorpool._core._config import AutoscalerSettings, Concurrency, Limits, Restart, check_count, check_seconds
+from actorpool._core._config import (
+    AutoscalerSettings,
+    Concurrency,
+    Limits,
+    Restart,
+    check_count,
+    check_seconds,
+)
 from actorpool._core._pool import Pool
 from actorpool._core._retry import RetryPolicy
 from actorpool._core._scaling import ScalingPolicy, WindowPolicy
@@ -175,9 +182,13 @@ def pool_spec(
     if startup_timeout is not None:
         check_seconds("startup_timeout", startup_timeout)
     if policy is not None and not callable(policy):
-        raise InvalidError(f"policy must be called to make a policy for each pool, but {policy!r} is not callable")
+        raise InvalidError(
+            f"policy must be called to make a policy for each pool, but {policy!r} is not callable"
+        )
     settings = AutoscalerSettings().merged(
-        min_containers=None if min_containers is None else check_count("min_containers", min_containers, least=0),
+        min_containers=None
+        if min_containers is None
+        else check_count("min_containers", min_containers, least=0),
         max_containers=max_containers,
         buffer_containers=buffer_containers,
         scaledown_window=scaledown_window,

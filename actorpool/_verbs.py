@@ -11,12 +11,12 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterab
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
-from actorpool._core._input import SUCCEEDED, Input
+from actorpool._core._input import SUCCEEDED
 from actorpool._host._base import current_bridge
 from actorpool._host._bridge import ThreadWaiter
 from actorpool.exception import InvalidError
 
-from ._binding import Binding, check_blocking, new_input, outcome_of
+from ._binding import Binding, check_blocking, new_input, outcome_of, twin_of
 from ._map import MapOptions, iterate, iterate_async
 from .call import FunctionCall
 
@@ -54,7 +54,9 @@ class Verb:
         """Return the binding for a verb that wants one result per input."""
         binding = self._bind()
         if binding.target.is_generator:
-            raise InvalidError(f"'{self._name}' is a generator function: {verb} wants one result; use remote_gen")
+            raise InvalidError(
+                f"'{self._name}' is a generator function: {verb} wants one result; use remote_gen"
+            )
         return binding
 
     def __repr__(self) -> str:
@@ -159,7 +161,8 @@ class MapResults(Generic[R_co]):
     def __del__(self) -> None:
         if not self._started:
             logger.warning(
-                "%s(...) was never iterated, so nothing was run; use a for loop, list(...), or for_each", self._name
+                "%s(...) was never iterated, so nothing was run; use a for loop, list(...), or for_each",
+                self._name,
             )
 
     def __repr__(self) -> str:
@@ -203,18 +206,16 @@ class MapVerb(Verb):
 
     __slots__ = ()
 
-    def _results(self, verb: str, sources: tuple[AnyIterable, ...], options: MapOptions, *, star: bool) -> Iterator[Any]:
+    def _results(
+        self, verb: str, sources: tuple[AnyIterable, ...], options: MapOptions, *, star: bool
+    ) -> Iterator[Any]:
         """Return the generator behind a blocking map."""
         self._check_sources(verb, sources)
         for source in sources:
             if not isinstance(source, Iterable):
                 raise InvalidError(
-                    f"{self._name}.{verb}(...) cannot iterate over {type(source).__name__!r}"
-                    + (
-                        f"; it is asynchronous: write `async for ... in {self._name}.{verb}.aio(...)`"
-                        if isinstance(source, AsyncIterable)
-                        else ""
-                    )
+                    f"{self._name}.{verb}(...) got an asynchronous iterator ({type(source).__name__}); "
+                    f"write {twin_of(self._name, verb)}"
                 )
         binding = self._bind_one(verb)
 
@@ -242,7 +243,9 @@ class MapVerb(Verb):
             )
         for source in sources:
             if not isinstance(source, (Iterable, AsyncIterable)):
-                raise InvalidError(f"{self._name}.{verb}(...) needs iterators, but {source!r} cannot be iterated over")
+                raise InvalidError(
+                    f"{self._name}.{verb}(...) needs iterators, but {source!r} cannot be iterated over"
+                )
 
 
 class Map(MapVerb, Generic[R_co]):
@@ -333,7 +336,10 @@ class ForEach(MapVerb):
     __slots__ = ()
 
     def __call__(
-        self, *input_iterators: AnyIterable, kwargs: dict[str, Any] | None = None, ignore_exceptions: bool = False
+        self,
+        *input_iterators: AnyIterable,
+        kwargs: dict[str, Any] | None = None,
+        ignore_exceptions: bool = False,
     ) -> None:
         """Run everything and return when all is done; results are dropped.
 
@@ -347,7 +353,10 @@ class ForEach(MapVerb):
             pass
 
     async def aio(
-        self, *input_iterators: AnyIterable, kwargs: dict[str, Any] | None = None, ignore_exceptions: bool = False
+        self,
+        *input_iterators: AnyIterable,
+        kwargs: dict[str, Any] | None = None,
+        ignore_exceptions: bool = False,
     ) -> None:
         """Do the same on the running loop; the iterators may be asynchronous.
 
@@ -363,7 +372,7 @@ def _arguments(sources: tuple[AnyIterable, ...], *, star: bool) -> Iterable[tupl
     """Return the positional arguments of each input."""
     if star:
         return map(tuple, sources[0])  # type: ignore[arg-type]
-    return zip(*sources, strict=False)  # type: ignore[arg-type]
+    return zip(*sources, strict=False)  # type: ignore[arg-type,unused-ignore]
 
 
 async def _async_arguments(sources: tuple[AnyIterable, ...], *, star: bool) -> AsyncIterator[tuple[Any, ...]]:

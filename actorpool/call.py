@@ -221,7 +221,7 @@ class _KnownCalls:
 
     def find(self, identity: str) -> FunctionCall[Any]:
         """Return the call known under `identity`."""
-        if not isinstance(identity, str) or not identity.startswith("fc-"):
+        if not str(identity).startswith("fc-"):
             raise InvalidError(f"{identity!r} is not the id of a function call; ids begin with 'fc-'")
         with self._lock:
             self._forget(time.monotonic())

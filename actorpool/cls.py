@@ -23,6 +23,7 @@ from ._method import HANDLE_ATTRIBUTE, MISSING, Method, Parameter, hook_kind
 from .function import Function, UpdateAutoscaler
 
 if TYPE_CHECKING:
+    from actorpool._actors._autoscaler import Autoscaler
     from actorpool._actors._runtime import AppRuntime
     from actorpool._actors._supervisor import Supervisor
 
@@ -47,16 +48,21 @@ class ClassDefinition:
         self.has_init = "__init__" in {name for base in user_cls.__mro__[:-1] for name in vars(base)}
         if self.has_init and self.parameters:
             raise InvalidError(
-                f"class '{self.name}' has parameters and an __init__; drop the __init__ and use an @modal.enter() method"
+                f"class '{self.name}' has parameters and an __init__; drop the __init__ and use "
+                "an @modal.enter() method"
             )
 
     @property
     def needs_parameters(self) -> bool:
         """Whether there is no instance without parameters."""
         if self.has_init:
-            wanted = list(inspect.signature(self.user_cls.__init__).parameters.values())[1:]
-            return any(p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in wanted)
-        return any(parameter.default is MISSING for parameter, _ in self.parameters.values() if parameter.init)
+            wanted = list(inspect.signature(self.user_cls).parameters.values())
+            return any(
+                p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in wanted
+            )
+        return any(
+            parameter.default is MISSING for parameter, _ in self.parameters.values() if parameter.init
+        )
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return the values of all constructor parameters, checked.
@@ -100,7 +106,9 @@ class ClassDefinition:
         for name, (parameter, annotation) in declared.items():
             value = kwargs.get(name, parameter.default)
             if value is MISSING:
-                raise InvalidError(f"{self.name}(...) needs its parameter '{name}': write {self.name}({name}=...)")
+                raise InvalidError(
+                    f"{self.name}(...) needs its parameter '{name}': write {self.name}({name}=...)"
+                )
             if annotation in _CHECKED_TYPES and not _is_a(value, annotation):
                 raise TypeError(f"{self.name}({name}=...) must be {annotation.__name__}, not {value!r}")
             values[name] = value
@@ -109,7 +117,7 @@ class ClassDefinition:
     def build(self, values: Mapping[str, Any], handle: Obj) -> Any:
         """Make an object of the user's class with the parameters' values."""
         if self.has_init:
-            instance = self.user_cls.__new__(self.user_cls)
+            instance: Any = object.__new__(self.user_cls)
             vars(instance)[HANDLE_ATTRIBUTE] = handle
             bound = inspect.signature(self.user_cls).bind_partial()
             bound.arguments.update(values)
@@ -219,7 +227,9 @@ class Obj:
         supervisor = pool.supervisor()
         runtime = self._cls.resolve().runtime()
 
-        return Binding(_Remembering(supervisor, runtime, pool.key), supervisor.dispatcher, Target("", _nothing, False))
+        return Binding(
+            _Remembering(supervisor, runtime, pool.key), supervisor.dispatcher, Target("", _nothing, False)
+        )
 
     def bound_method(self, name: str, instance: Any) -> Function[..., Any, Any]:
         """Return the handle of method `name`, whose `.local` runs on `instance`."""
@@ -227,7 +237,10 @@ class Obj:
         method = cls.definition.methods[name]
         raw = method.function.__get__(instance)
         return Function(
-            f"{cls.definition.name}.{name}", _MethodSource(pool, cls.targets, name), raw, owner=cls.definition.name
+            f"{cls.definition.name}.{name}",
+            _MethodSource(pool, cls.targets, name),
+            raw,
+            owner=cls.definition.name,
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -237,7 +250,9 @@ class Obj:
         method = cls.definition.methods.get(name)
         if method is None:
             if isinstance(self._cls, _LookedUpCls):
-                raise NotFoundError(f"class '{cls.definition.name}' has no method '{name}'; its attributes live elsewhere")
+                raise NotFoundError(
+                    f"class '{cls.definition.name}' has no method '{name}'; its attributes live elsewhere"
+                )
             return getattr(self._local_object(), name)
         function = self._functions.get(name)
         if function is None:
@@ -248,7 +263,10 @@ class Obj:
             local.__doc__ = method.function.__doc__
             raw = None if isinstance(self._cls, _LookedUpCls) else local
             function = self._functions[name] = Function(
-                f"{cls.definition.name}.{name}", _MethodSource(pool, cls.targets, name), raw, owner=cls.definition.name
+                f"{cls.definition.name}.{name}",
+                _MethodSource(pool, cls.targets, name),
+                raw,
+                owner=cls.definition.name,
             )
         return function
 
@@ -288,6 +306,14 @@ class _Remembering:
         self._runtime = runtime
         self._key = key
 
+    @property
+    def name(self) -> str:
+        return self._supervisor.name
+
+    @property
+    def autoscaler(self) -> Autoscaler | None:
+        return self._supervisor.autoscaler
+
     def update(self, change: Callable[[AutoscalerSettings], AutoscalerSettings]) -> AutoscalerSettings:
         settings = self._supervisor.update(change)
         self._runtime.overrides[self._key] = settings
@@ -299,7 +325,9 @@ class Cls:
 
     _actorpool_handle = True
 
-    def __init__(self, definition: ClassDefinition, spec: PoolSpec, runtime: Callable[[], AppRuntime]) -> None:
+    def __init__(
+        self, definition: ClassDefinition, spec: PoolSpec, runtime: Callable[[], AppRuntime]
+    ) -> None:
         self.definition = definition
         self.spec = spec
         self.runtime = runtime
@@ -412,7 +440,8 @@ def _parameters(user_cls: type) -> dict[str, tuple[Parameter, Any]]:
     for name in found:
         if name not in annotations:
             raise InvalidError(
-                f"parameter '{name}' of class '{user_cls.__name__}' needs an annotation: {name}: str = modal.parameter()"
+                f"parameter '{name}' of class '{user_cls.__name__}' needs an annotation: "
+                f"{name}: str = modal.parameter()"
             )
     return {name: (value, annotations[name]) for name, value in found.items()}
 

@@ -150,7 +150,9 @@ class Function(Generic[P, R_co, L_co]):
 
     _actorpool_handle = True
 
-    def __init__(self, name: str, source: Source, raw: Callable[..., Any] | None, *, owner: str | None = None) -> None:
+    def __init__(
+        self, name: str, source: Source, raw: Callable[..., Any] | None, *, owner: str | None = None
+    ) -> None:
         self._name = name
         self._source = source
         self._raw = raw
@@ -180,7 +182,9 @@ class Function(Generic[P, R_co, L_co]):
         from ._deployments import DeployedFunction
 
         if "." in name:
-            raise InvalidError(f"'{name}' names a method of a class; use Cls.from_name({app_name!r}, ...) for it")
+            raise InvalidError(
+                f"'{name}' names a method of a class; use Cls.from_name({app_name!r}, ...) for it"
+            )
         return Function(name, DeployedFunction(app_name, name), None)
 
     @property
@@ -200,7 +204,9 @@ class Function(Generic[P, R_co, L_co]):
             ExecutionError: On a handle from a lookup by name, which has no definition here.
         """
         if self._raw is None:
-            raise ExecutionError(f"function '{self._name}' was looked up by name; call .local where it is defined")
+            raise ExecutionError(
+                f"function '{self._name}' was looked up by name; call .local where it is defined"
+            )
         return self._raw(*args, **kwargs)  # type: ignore[no-any-return]
 
     def get_raw_f(self) -> Callable[P, L_co]:

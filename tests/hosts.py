@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 import trio
 import trio.testing
+import uvloop
 
 from actorpool._host._virtual import VirtualTimeLoop, run_virtual_trio
 
@@ -29,6 +30,9 @@ EAGER = ["asyncio+eager"] if sys.version_info >= (3, 12) else []
 HOST_NAMES = ["asyncio", "asyncio+uvloop", *EAGER, "trio"]
 # uvloop's clock is in C and cannot be made virtual.
 VIRTUAL_HOST_NAMES = ["asyncio", *EAGER, "trio"]
+
+# libuv opens a pipe with the first loop of a process and keeps it: no test's leftover.
+uvloop.new_event_loop().close()
 
 _FDS = Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
 
@@ -50,8 +54,6 @@ def run_virtually_on(host_name: str, async_fn: Callable[..., Awaitable[T]], *arg
 def _new_loop(host_name: str, *, virtual: bool = False) -> asyncio.AbstractEventLoop:
     loop: asyncio.AbstractEventLoop
     if host_name == "asyncio+uvloop":
-        import uvloop
-
         loop = uvloop.new_event_loop()
     else:
         loop = VirtualTimeLoop(0.0) if virtual else asyncio.SelectorEventLoop()

@@ -52,7 +52,17 @@ class ScalingRecord:
 class Autoscaler:
     """The actor that keeps a pool's size; a child of the function's supervisor."""
 
-    __slots__ = ("_applied", "_dispatcher", "_host", "_name", "_policy", "_signal", "_supervisor", "_timer", "log")
+    __slots__ = (
+        "_applied",
+        "_dispatcher",
+        "_host",
+        "_name",
+        "_policy",
+        "_signal",
+        "_supervisor",
+        "_timer",
+        "log",
+    )
 
     def __init__(
         self,

@@ -117,6 +117,7 @@ class ContainerActor:
             self._starting = None
         if scope.cancelled_caught and not self._stop.is_set():
             return FunctionTimeoutError(
-                f"container {self._name} was not ready after its startup_timeout of {limit:g} s", timeout=limit
+                f"container {self._name} was not ready after its startup_timeout of {limit:g} s",
+                timeout=limit,
             )
         return None

@@ -76,7 +76,9 @@ class AppRuntime:
                     self._nursery = nursery
                     waiting = list(self._supervisors.items())
                 for key, supervisor in waiting:
-                    nursery.start_soon(self._supervise, key, supervisor, name=f"supervisor of {supervisor.name}")
+                    nursery.start_soon(
+                        self._supervise, key, supervisor, name=f"supervisor of {supervisor.name}"
+                    )
                 if scheduled:
                     scheduler = Scheduler(self.host, scheduled)
                     nursery.start_soon(scheduler.run, name=f"scheduler of {self.name}")
@@ -102,7 +104,9 @@ class AppRuntime:
         for supervisor in supervisors:
             supervisor.dispatcher.retired = True
             supervisor.abort(
-                ClosedError(f"the app of function '{supervisor.name}' was closed before this input had a result")
+                ClosedError(
+                    f"the app of function '{supervisor.name}' was closed before this input had a result"
+                )
             )
         for supervisor in supervisors:
             supervisor.shut_down()

@@ -50,10 +50,14 @@ class LocalContainer:
         "send",
     )
 
-    send: Callable[[Input], None]
-
     def __init__(
-        self, name: str, workload: Workload, host: Host, nursery: Nursery, complete: Complete, gate: ThreadGate
+        self,
+        name: str,
+        workload: Workload,
+        host: Host,
+        nursery: Nursery,
+        complete: Complete,
+        gate: ThreadGate,
     ) -> None:
         self._name = name
         self._gate = gate
@@ -68,7 +72,9 @@ class LocalContainer:
         self._threads = ThreadSlots(name, workload.threads, host, complete, self._calls)
         kinds = {target.is_async for target in workload.targets}
         # The usual container runs one kind of input: no detour for it.
-        self.send = self._send_either if len(kinds) > 1 else self._tasks.send if True in kinds else self._threads.send
+        self.send: Callable[[Input], None] = (
+            self._send_either if len(kinds) > 1 else self._tasks.send if True in kinds else self._threads.send
+        )
 
     def cancel(self, input: Input) -> None:
         """Cancel the task of an asynchronous input; a thread cannot be stopped."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from actorpool._core._threads import ThreadBudget
 
@@ -21,16 +21,23 @@ if TYPE_CHECKING:
 __all__ = ["ThreadGate"]
 
 
+@frozen(eq=False)
+class _Ticket:
+    """One container's place in the queue."""
+
+    granted: Event
+
+
 @define(eq=False)
 class ThreadGate:
     """Lets containers have threads, up to the app's ceiling, fairly among functions."""
 
     _host: Host
-    _budget: ThreadBudget[Event]
+    _budget: ThreadBudget[_Ticket]
     _crowded: Callable[[Hashable, bool], object]
     """Called with the owner that holds most, whenever somebody has to wait; and with False when nobody does."""
     _told: set[Hashable] = field(factory=set, init=False)
-    _granted: set[Event] = field(factory=set, init=False)
+    _granted: set[_Ticket] = field(factory=set, init=False)
 
     async def enter(self, owner: Hashable, threads: int) -> None:
         """Wait until `owner` may have `threads` more threads.
@@ -39,7 +46,7 @@ class ThreadGate:
             InvalidError: If that is more than the ceiling.
         Cancellation: Nothing is held.
         """
-        ticket = self._host.event()
+        ticket = _Ticket(self._host.event())
         if self._budget.request(owner, threads, ticket):
             return
         holder = self._budget.over_share()
@@ -47,7 +54,7 @@ class ThreadGate:
             self._told.add(holder)
             self._crowded(holder, True)
         try:
-            await ticket.wait()
+            await ticket.granted.wait()
         except BaseException:
             if ticket in self._granted:
                 self._granted.discard(ticket)
@@ -61,10 +68,10 @@ class ThreadGate:
         """Give `threads` back."""
         self._let_in(self._budget.release(owner, threads))
 
-    def _let_in(self, tickets: list[Event]) -> None:
+    def _let_in(self, tickets: list[_Ticket]) -> None:
         for ticket in tickets:
             self._granted.add(ticket)
-            ticket.set()
+            ticket.granted.set()
         if not self._budget.waiting:
             told, self._told = self._told, set()
             for owner in told:

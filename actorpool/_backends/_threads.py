@@ -27,7 +27,18 @@ __all__ = ["ThreadSlots"]
 class ThreadSlots:
     """Runs inputs in up to `most` threads."""
 
-    __slots__ = ("_calls", "_closed", "_complete", "_host", "_left", "_lock", "_most", "_name", "_queue", "_threads")
+    __slots__ = (
+        "_calls",
+        "_closed",
+        "_complete",
+        "_host",
+        "_left",
+        "_lock",
+        "_most",
+        "_name",
+        "_queue",
+        "_threads",
+    )
 
     def __init__(self, name: str, most: int, host: Host, complete: Complete, calls: Calls) -> None:
         self._name = name
@@ -80,6 +91,7 @@ class ThreadSlots:
         if not self._threads:
             closed()
         for _ in self._threads:
+            self._host.hold()
             self._queue.put(None)
 
     def join(self) -> None:
@@ -104,37 +116,34 @@ class ThreadSlots:
             self._closed()
 
     def _work(self) -> None:
-        get, complete, calls, release = self._queue.get, self._complete, self._calls, self._host.release
-        enter = current_input.set
+        get, execute, release = self._queue.get, self._execute, self._host.release
         while True:
             item = get()
             if item is None:
                 self._ended()
-                return
-            if not isinstance(item, Input):
-                item()
-                item = None
                 release()
-                continue
-            input: Input | None = item
-            while input is not None:
-                # The payload is read before the state: whoever settles an input sets the state first.
-                context, args, kwargs = input.context, input.args, input.kwargs
-                value: Any = None
-                if input.state != RUNNING:
-                    state = CANCELLED
-                else:
-                    try:
-                        context.run(enter, input)
-                        if kwargs:
-                            value = context.run(calls[input.target], *args, **kwargs)
-                        else:
-                            value = context.run(calls[input.target], *args)
-                        state = SUCCEEDED
-                    except BaseException as error:
-                        # Whatever user code raises is this input's failure and nobody else's.
-                        state, value = FAILED, error
-                input = complete(input, state, value)
-            # A parked thread must not keep the last payload alive.
-            item = context = args = kwargs = value = None
+                return
+            if isinstance(item, Input):
+                following = execute(item)
+                while following is not None:
+                    following = execute(following)
+            else:
+                item()
+            # A parked thread must not keep its last input alive.
+            item = None
             release()
+
+    def _execute(self, input: Input) -> Input | None:
+        """Run one input and report its outcome; return the input that takes its slot at once."""
+        # The payload is read before the state: whoever settles an input sets the state first.
+        context, args, kwargs = input.context, input.args, input.kwargs
+        if input.state != RUNNING:
+            return self._complete(input, CANCELLED, None)
+        try:
+            context.run(current_input.set, input)
+            call = self._calls[input.target]
+            value = context.run(call, *args, **kwargs) if kwargs else context.run(call, *args)
+        except BaseException as error:
+            # Whatever user code raises is this input's failure and nobody else's.
+            return self._complete(input, FAILED, error)
+        return self._complete(input, SUCCEEDED, value)

@@ -70,8 +70,9 @@ class ContainerBackend(Protocol):
         """
         ...
 
-    def send(self, input: Input) -> None:
-        """Run `input`, which holds a slot, and report its end through `complete`. Threads: any."""
+    @property
+    def send(self) -> Callable[[Input], None]:
+        """What runs an input, which holds a slot, and reports its end through `complete`. Threads: any."""
         ...
 
     def cancel(self, input: Input) -> None:

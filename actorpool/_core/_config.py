@@ -8,6 +8,7 @@ an environment, a file or a clock.
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from attrs import evolve, frozen
 
@@ -77,7 +78,8 @@ class AutoscalerSettings:
         Raises:
             InvalidError: If the result would be invalid; nothing changes then.
         """
-        given = {
+        # Any: `evolve` cannot know which value goes with which field.
+        given: dict[str, Any] = {
             "min_containers": min_containers,
             "max_containers": max_containers,
             "buffer_containers": buffer_containers,
@@ -137,7 +139,14 @@ class Limits:
     """Threads of one app for synchronous functions; at the ceiling containers wait for threads."""
 
     def __attrs_post_init__(self) -> None:
-        for name in ("max_pending", "max_inputs", "max_spawned", "map_in_flight", "map_buffered", "max_threads"):
+        for name in (
+            "max_pending",
+            "max_inputs",
+            "max_spawned",
+            "map_in_flight",
+            "map_buffered",
+            "max_threads",
+        ):
             check_count(name, getattr(self, name), least=1)
 
 

@@ -111,7 +111,7 @@ class Flow:
         """Whether not even the inputs of accepted inputs are accepted any more."""
         self.crowded = False
         """Whether others wait for threads that this pool's containers hold."""
-        self.running = 0
+        self.running: int = 0
         self.abandoned = 0
         self.arrived = 0
         self.refused = 0
@@ -135,7 +135,7 @@ class Flow:
         # Inputs that were interrupted, with the instant of it, until they leave their slots.
         self._interrupted: deque[tuple[float, Input]] = deque()
         # Inputs that hold slots of containers which take no further ones.
-        self._outside = 0
+        self._outside: int = 0
         self._served_s = 0.0
         self._moved_at = 0.0
         # No deadline falls before this instant; None when that is to be found out.
@@ -217,7 +217,8 @@ class Flow:
         backlog = self._backlog
         if (
             not input.spawned
-            and self.running + backlog.count - backlog.spawned + self._called_to_retry >= self.limits.max_inputs
+            and self.running + backlog.count - backlog.spawned + self._called_to_retry
+            >= self.limits.max_inputs
         ):
             raise self._refusal("max_inputs", self.limits.max_inputs, "inputs in all")
         container = self._placement.take()

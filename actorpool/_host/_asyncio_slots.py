@@ -38,7 +38,7 @@ _EAGER_DEPTH: Final = 8
 _depths: dict[int, int] = {}
 
 
-class _Escaped(Exception):  # noqa: N818 - never seen outside this module
+class _Escaped(Exception):
     """Carries an exception that asyncio would let stop the whole loop."""
 
 
@@ -131,7 +131,9 @@ class AsyncioTaskSlots:
         """Report the outcome of a task that is done."""
         if task.cancelled():
             # Nobody who waits for a result may take this for a cancellation of its own.
-            error: BaseException = RemoteError(f"input of '{input.target}' was cancelled while it was running")
+            error: BaseException = RemoteError(
+                f"input of '{input.target}' was cancelled while it was running"
+            )
             return self._complete(input, CANCELLED, error)
         failure = task.exception()
         if failure is None:

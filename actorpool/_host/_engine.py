@@ -95,6 +95,8 @@ class EngineThread:
     _thread: threading.Thread | None = field(default=None, init=False, repr=False)
     _ready: ThreadWaiter = field(factory=ThreadWaiter, init=False, repr=False)
     _host: AsyncioHost | None = field(default=None, init=False, repr=False)
+    # Why the thread has ended before its loop ran.
+    _failure: OSError | None = field(default=None, init=False, repr=False)
     _stopping: bool = field(default=False, init=False)
     # Calls whose thread still waits; None once nobody may be added.
     _runs: set[_Run] | None = field(factory=set, init=False, repr=False)
@@ -118,12 +120,19 @@ class EngineThread:
         return bridge
 
     def start(self) -> None:
-        """Start the thread and return when its loop runs; nothing if it was started already. Threads: any."""
+        """Start the thread and return when its loop runs; nothing if it was started already.
+
+        Raises:
+            OSError: If no loop can be made, for want of file descriptors for example.
+        Threads: Any.
+        """
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._main, name=self._name, daemon=True)
                 self._thread.start()
         self._ready.wait()
+        if self._failure is not None:
+            raise self._failure
 
     def run(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
         """Run `await function(*args)` on the engine's loop, in a copy of this context, and return its result.
@@ -177,7 +186,7 @@ class EngineThread:
             InvalidError: If called on the engine's own thread, which would wait for itself.
         Threads: Any but the engine's.
         """
-        if self._thread is None:
+        if self._thread is None or self._host is None:
             return
         if self.bridge.is_current():
             raise InvalidError(
@@ -191,9 +200,14 @@ class EngineThread:
         self.host.loop.stop()
 
     def _main(self) -> None:
+        try:
+            loop = _new_loop()
+        except OSError as error:
+            self._failure = error
+            self._ready.notify()
+            return
         # The runner's exit cancels what is left, ends async generators and the executor, and closes the loop.
-        with asyncio.Runner(loop_factory=_new_loop) as runner:
-            loop = runner.get_loop()
+        with asyncio.Runner(loop_factory=lambda: loop):
             self._host = AsyncioHost(loop)
             loop.call_soon(self._ready.notify)
             while not self._stopping:

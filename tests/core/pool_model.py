@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pool machine as one would write it who had all the time in the world: lists, and scans of them.
 
-`Model` predicts each step; `CheckedPool` takes the real step beside it, demands that both agree, and looks at
-everything that must hold after every step. Of a decision the model predicts nothing: it checks that what the
+Each step says what the machine must answer. Of a decision the model predicts nothing: it checks that what the
 machine made of it keeps the contract.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
-import pytest
 from attrs import define, field
 
 from actorpool._core import _effects as fx
@@ -29,11 +25,10 @@ from actorpool._core._input import (
     TIMED_OUT,
     Input,
 )
-from actorpool._core._pool import Pool
 from actorpool._core._retry import RetryPolicy
 from actorpool.exception import ClosedError, DeadlockError, ResourceExhaustedError
 
-__all__ = ["CheckedPool", "Model"]
+__all__ = ["Box", "Model"]
 
 
 @define(eq=False)
@@ -230,7 +225,7 @@ class Model:
         return None if self.retry is None or self.shut else self.retry.delay_s(attempt)
 
     def try_again(self, input: Input, now: float) -> bool:
-        # The machine takes its step after the model does: `attempt` is the one that has just failed.
+        # The model takes its step before the machine does: `attempt` is the one that has just failed.
         pause = self.pause(input.attempt)
         if pause is not None:
             self.delay(input, now + pause)
@@ -252,6 +247,30 @@ class Model:
         return state
 
     # -- the control path: what each event but a decision must bring about -----------------------
+
+    def step(self, event: fx.Event, now: float) -> list[fx.Effect]:
+        match event:
+            case fx.ContainerReady(container):
+                return self.ready(container, now)
+            case fx.ContainerFailed(container, _):
+                return self.failed(container, now)
+            case fx.ContainerExited(container, _):
+                return self.exited(container, now)
+            case fx.SettingsChanged(settings):
+                return self.changed(settings)
+            case fx.Ticked():
+                return self.ticked(now)
+            case fx.Crowded(waiting):
+                self.crowded = waiting
+                return self.make_way()
+            case fx.Closed():
+                self.accepting = False
+                return []
+            case fx.Aborted():
+                return self.aborted(now)
+            case _:
+                assert isinstance(event, fx.ShutDown)
+                return self.shut_down()
 
     def ready(self, container: Container, now: float) -> list[fx.Effect]:
         box = self.box_of(container)
@@ -298,9 +317,7 @@ class Model:
         for input in box.slots:
             if self.states[input] != RUNNING:
                 self.orphans.append(input)
-            elif (pause := self.pause(input.attempt - (input.state == DELAYED))) is not None:
-                self.delay(input, now + pause)
-            else:
+            elif not self.try_again(input, now):
                 self.states[input] = FAILED
                 self.orphans.append(input)
                 effects.append(fx.Settle(input))
@@ -410,156 +427,3 @@ class Model:
         assert len(asked) <= max(decision.start, least - before)
         assert self.size >= least or paused or self.shut
         assert self.size <= bound
-
-
-class CheckedPool(Pool):
-    """A pool machine that is held against the model after every step, and keeps a log of its steps."""
-
-    def __init__(self, name: str, **options: Any) -> None:
-        super().__init__(name, **options)
-        self.options = options
-        kept = {"settings", "concurrency", "limits", "restart", "timeout", "retry", "recycle_after", "grace_s"}
-        self.model = Model(**{name: value for name, value in options.items() if name in kept})
-        self.told: Counter[Input] = Counter()
-        """How often somebody was told the outcome of each input."""
-        self.log: list[tuple[Any, ...]] = []
-        """What was asked of the machine and what it answered: `(name, arguments, now, answer)`."""
-        self.may_go_since: float | None = None
-        """Since when there have been more containers than are due to stay."""
-
-    def submit(self, input: Input, now: float) -> Container | None:
-        answer: Any
-        try:
-            expected: Container | BaseException | None = self.model.submit(input, now)
-        except (ClosedError, DeadlockError, ResourceExhaustedError) as error:
-            expected = error
-        if isinstance(expected, BaseException):
-            self.model.refused += isinstance(expected, ResourceExhaustedError)
-            with pytest.raises(type(expected)) as caught:
-                super().submit(input, now)
-            answer = caught.value
-            assert getattr(expected, "limit_name", None) == getattr(answer, "limit_name", None)
-            assert input.state == 0
-        else:
-            answer = super().submit(input, now)
-            assert expected is answer
-        self._checked("submit", (input,), now, answer)
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
-
-    def complete(self, input: Input, state: int, value: Any, now: float) -> Input | None:
-        unsettled = self.model.states[input] < SUCCEEDED
-        expected = self.model.complete(input, state, value, now)
-        answer = super().complete(input, state, value, now)
-        assert expected is answer
-        self.told[input] += unsettled and input.done
-        self._checked("complete", (input, state, value), now, answer)
-        return answer
-
-    def cancel(self, input: Input, now: float, error: BaseException) -> int:
-        expected = self.model.cancel(input, now)
-        answer = super().cancel(input, now, error)
-        assert expected == answer
-        self.told[input] += answer < SUCCEEDED
-        self._checked("cancel", (input, error), now, answer)
-        return answer
-
-    def handle(self, event: fx.Event, now: float) -> list[fx.Effect]:
-        effects = super().handle(event, now)
-        model = self.model
-        match event:
-            case fx.Decided():
-                model.decided(event, effects, now)
-            case fx.ContainerReady(container):
-                assert model.ready(container, now) == effects
-            case fx.ContainerFailed(container, _):
-                assert model.failed(container, now) == effects
-            case fx.ContainerExited(container, _):
-                assert model.exited(container, now) == effects
-            case fx.SettingsChanged(settings):
-                assert model.changed(settings) == effects
-            case fx.Ticked():
-                assert model.ticked(now) == effects
-            case fx.Crowded(waiting):
-                model.crowded = waiting
-                assert model.make_way() == effects
-            case fx.Closed():
-                model.accepting = False
-                assert [] == effects
-            case fx.Aborted():
-                assert model.aborted(now) == effects
-            case fx.ShutDown():
-                assert model.shut_down() == effects
-        self.told.update(effect.input for effect in effects if isinstance(effect, fx.Settle))
-        self._checked("handle", (event,), now, effects)
-        return effects
-
-    def _checked(self, name: str, arguments: tuple[Any, ...], now: float, answer: object) -> None:
-        self.log.append((name, arguments, now, answer))
-        self.check(now)
-
-    def check(self, now: float) -> None:
-        """What holds after every step."""
-        model = self.model
-        live = model.live()
-        # The two agree.
-        assert [box.record for box in live] == self.containers()
-        for box in model.boxes:
-            assert box.phase is box.record.phase
-            assert [*box.slots.items()] == [*box.record.inputs.items()]
-        for input, state in model.states.items():
-            assert state == input.state
-        # No slot beyond the limit, no container beyond the maximum.
-        assert all(len(box.slots) <= model.max_inputs for box in live)
-        assert model.settings.max_containers is None or model.size <= model.settings.max_containers
-        # A free slot and a pending input never coexist.
-        assert not (model.free_slots and model.backlog)
-        # One outcome for each input, and one who was told of it.
-        for input, state in model.states.items():
-            expected = state >= SUCCEEDED and input not in model.superseded
-            assert expected == self.told[input], (input, self.told[input])
-        # What is told to others is true.
-        counts = self.counts(now)
-        ended = Counter(model.states[input] for input in model.states if input not in model.superseded)
-        abandoned = [input for input in model.held if model.states[input] != RUNNING]
-        assert (len(live), len(model.live(Phase.STARTING)), len(model.live(Phase.READY)), len(model.idle)) == (
-            counts.containers,
-            counts.starting,
-            counts.ready,
-            counts.idle,
-        )
-        assert (len(live) - model.size, len(model.held), len(abandoned), model.free_slots) == (
-            counts.draining,
-            counts.running,
-            counts.abandoned,
-            counts.free_slots,
-        )
-        assert (ended[SUCCEEDED], ended[FAILED], ended[CANCELLED], ended[TIMED_OUT]) == (
-            counts.succeeded,
-            counts.failed,
-            counts.cancelled,
-            counts.timed_out,
-        )
-        assert (sum(ended.values()), model.refused, len(model.boxes), model.start_failures) == (
-            counts.arrived,
-            counts.refused,
-            counts.starts,
-            counts.start_failures,
-        )
-        waiting = len(model.backlog) + len(model.delayed)
-        assert waiting == counts.pending == ended[PENDING] + ended[DELAYED]
-        assert counts.container_seconds == model.lived_s + sum(now - box.asked_at for box in live)
-        assert model.room() == self.room()
-        assert self.drained == (not waiting and len(abandoned) == len(model.held))
-        assert self.vacant == (not live and not waiting)
-        if model.size <= model.due_to_stay:
-            self.may_go_since = None
-        elif self.may_go_since is None:
-            self.may_go_since = now
-
-    def check_idle(self, now: float) -> None:
-        """No container idles on after its window, counted from when it could have gone."""
-        if self.may_go_since is not None:
-            for box in self.model.idle:
-                assert now < max(box.idle_since, self.may_go_since) + self.model.settings.scaledown_window

@@ -32,6 +32,7 @@ class Rig:
         self,
         *,
         policy: ScalingPolicy | None = None,
+        kind: type[Pool] = Pool,
         max_inputs: int = 1,
         target_inputs: int = 0,
         limits: Limits | None = None,
@@ -46,7 +47,7 @@ class Rig:
     ) -> None:
         self.policy: ScalingPolicy = WindowPolicy() if policy is None else policy
         self.now = now
-        self.pool = Pool(
+        self.pool = kind(
             "f",
             settings=AutoscalerSettings(**settings),
             concurrency=Concurrency(max_inputs, target_inputs),
@@ -166,11 +167,13 @@ class Rig:
         until = self.now + seconds
         while True:
             self.attend()
-            due = min(self.timer or math.inf, self.wake_at or math.inf)
+            # Timers have a grain of an eighth of a second, so that instants stay exact.
+            wake_at = math.inf if self.wake_at is None else math.ceil(self.wake_at * 8) / 8
+            due = min(math.inf if self.timer is None else self.timer, wake_at)
             if due > until:
                 break
             self.now = due
-            if self.wake_at == due:
+            if wake_at == due:
                 self.look()
             if self.timer == due:
                 self.tick()

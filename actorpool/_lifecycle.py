@@ -1,0 +1,459 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How an app runs: its present life, and the verbs `run`, `deploy` and `stop` that begin and end one.
+
+An app has at most one life at a time: a runtime on the caller's loop, or on an engine thread of its own. A
+redeployment begins a new life and lets the old one drain in the background.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import math
+import threading
+from contextvars import Context
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from attrs import define, field
+
+from actorpool._actors._runtime import AppRuntime
+from actorpool._actors._scheduler import Scheduled
+from actorpool._backends._workload import Target
+from actorpool._core._config import Limits, check_seconds
+from actorpool._core._input import SUCCEEDED, Input
+from actorpool._core._schedule import Cron, Period
+from actorpool._host._base import Host, current_bridge, current_host
+from actorpool._host._bridge import ThreadWaiter
+from actorpool._host._engine import EngineThread
+from actorpool.exception import ConflictError, ExecutionError, InvalidError, NotFoundError
+
+from . import _deployments
+from ._binding import Binding
+
+if TYPE_CHECKING:
+    from actorpool._actors._dispatch import Dispatcher
+
+    from ._spec import PoolSpec
+    from .cls import Cls
+
+__all__ = ["AppFunction", "AppRun", "Contents", "Deploy", "Lifecycle", "Run", "Stop"]
+
+AppT = TypeVar("AppT")
+
+logger = logging.getLogger("actorpool")
+
+
+@define(eq=False)
+class Contents:
+    """What an app holds, as far as running it is concerned."""
+
+    name: str | None
+    limits: Limits
+    functions: dict[str, tuple[PoolSpec, Target, Cron | Period | None]] = field(factory=dict)
+    classes: dict[str, Cls] = field(factory=dict)
+
+
+class AppRun(Generic[AppT]):
+    """What `app.run()` returns: enter it with `with` or `async with`; it yields the app."""
+
+    def __init__(self, app: AppT, life: Lifecycle, grace: float) -> None:
+        self._app = app
+        self._life = life
+        self._grace = check_seconds("grace", grace, zero=True)
+
+    def __enter__(self) -> AppT:
+        self._life.start_engine(self._grace)
+        return self._app
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None:
+        self._life.stop_engine(drain=exc_type is None)
+
+    async def __aenter__(self) -> AppT:
+        await self._life.start(self._grace)
+        return self._app
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None:
+        await self._life.close(drain=exc_type is None)
+
+
+class Run(Generic[AppT]):
+    """The verb `App.run`."""
+
+    def __init__(self, app: AppT, life: Lifecycle) -> None:
+        self._app = app
+        self._life = life
+
+    def __call__(self, *, grace: float = 10.0) -> AppRun[AppT]:
+        """Run the app for the length of a `with` or `async with` block.
+
+        `async with` puts the actors on the running loop, asyncio or trio; `with` starts one engine thread for
+        them. On leaving, accepted inputs are finished for up to `grace` seconds, what is left is cancelled, and
+        nothing remains; after an exception, and on cancellation, they are cancelled at once.
+
+        Args:
+            grace: Longest drain, and longest time for interrupted work and each exit hook to end, in seconds.
+
+        Raises:
+            ConflictError: On entering, if the app is running already.
+        """
+        return AppRun(self._app, self._life, grace)
+
+    def aio(self, *, grace: float = 10.0) -> AppRun[AppT]:
+        """Do the same."""
+        return AppRun(self._app, self._life, grace)
+
+
+class Deploy(Generic[AppT]):
+    """The verb `App.deploy`."""
+
+    def __init__(self, app: AppT, life: Lifecycle) -> None:
+        self._app = app
+        self._life = life
+
+    def __call__(self, *, name: str | None = None, strategy: str = "rolling", grace: float = 10.0) -> AppT:
+        """Start the app and keep it running until `stop`, or until this process ends; return it.
+
+        A deployment of the same name is replaced: handles from `from_name` follow, the decorators' settings are
+        back in force, and the old containers finish what they have.
+
+        Args:
+            name: The name for lookups; default the app's own.
+            strategy: "rolling" lets the old containers drain, "recreate" ends them first.
+            grace: As for `run`.
+
+        Raises:
+            InvalidError: Without any name, or on the thread of a running loop that the old deployment lives on.
+        """
+        life, name = self._life, self._life.deploy_name(name, strategy)
+        if current_bridge() is not None:
+            raise InvalidError(
+                f"app.deploy(...) would start app '{name}' on a thread of its own and block the running event loop "
+                f"meanwhile; write `await app.deploy.aio(...)` here"
+            )
+        retired = life.detach()
+        if strategy == "recreate" and retired is not None:
+            retired.close(drain=True)
+            retired = None
+        life.start_engine(grace)
+        self._replace(name, retired)
+        return self._app
+
+    async def aio(self, *, name: str | None = None, strategy: str = "rolling", grace: float = 10.0) -> AppT:
+        """Do the same, with the actors on the running loop. Stop the app before that loop ends."""
+        life, name = self._life, self._life.deploy_name(name, strategy)
+        retired = life.detach()
+        if strategy == "recreate" and retired is not None:
+            await retired.close_async(drain=True)
+            retired = None
+        await life.start(grace)
+        self._replace(name, retired)
+        return self._app
+
+    def _replace(self, name: str, retired: _Running | None) -> None:
+        life = self._life
+        life.deployed_as = name
+        replaced = _deployments.register(name, life)
+        if retired is not None:
+            retired.close_in_background()
+        if replaced is not None and replaced is not life:
+            old = replaced.detach()
+            if old is not None:
+                old.close_in_background()
+
+
+class Stop:
+    """The verb `App.stop`."""
+
+    def __init__(self, life: Lifecycle) -> None:
+        self._life = life
+
+    def __call__(self) -> None:
+        """Stop the app: drain, cancel what is left, run the exit hooks; nothing remains. Idempotent."""
+        self._life.stop_blocking()
+
+    async def aio(self) -> None:
+        """Do the same without blocking the running loop."""
+        await self._life.close(drain=True)
+
+
+class _Running:
+    """One life of an app: its runtime, and the engine thread if it has one of its own."""
+
+    def __init__(self, runtime: AppRuntime, engine: EngineThread | None) -> None:
+        self.runtime = runtime
+        self._engine = engine
+
+    @property
+    def owns_thread(self) -> bool:
+        """Whether it lives on an engine thread of its own."""
+        return self._engine is not None
+
+    def retire(self) -> None:
+        """Send handles elsewhere: this life accepts nothing from outside any more."""
+        for supervisor in self.runtime.supervisors().values():
+            supervisor.dispatcher.retired = True
+
+    def close(self, *, drain: bool) -> None:
+        """Close it, blocking this thread; an interruption here ends the drain."""
+        waiter = ThreadWaiter()
+        self.runtime.when_ended(waiter.notify)
+        self.runtime.ask_close(drain=drain)
+        try:
+            waiter.wait()
+        except BaseException:
+            self.runtime.ask_close(drain=False)
+            waiter.wait()
+            raise
+        finally:
+            self._end()
+
+    async def close_async(self, *, drain: bool) -> None:
+        """Close it without blocking the running loop, whichever that is.
+
+        Cancellation: Ends the drain; it is delivered when nothing is left.
+        """
+        host = current_host()
+        waiter = host.bridge.waiter()
+        self.runtime.when_ended(waiter.notify)
+        self.runtime.ask_close(drain=drain)
+        try:
+            await waiter.wait()
+        except BaseException:
+            self.runtime.ask_close(drain=False)
+            await host.shielded(waiter.wait, math.inf)
+            raise
+        finally:
+            self._end()
+
+    def close_in_background(self) -> None:
+        """Let it drain and end, without waiting for that."""
+        if self._engine is None:
+            self.runtime.ask_close(drain=True)
+        else:
+            threading.Thread(
+                target=self.close,
+                kwargs={"drain": True},
+                name=f"retiring app {self.runtime.name}",
+                daemon=True,
+            ).start()
+
+    def _end(self) -> None:
+        if self._engine is not None:
+            self._engine.stop()
+
+
+class Lifecycle:
+    """An app's present life, if it has one."""
+
+    def __init__(self, contents: Contents) -> None:
+        self._contents = contents
+        self._running: _Running | None = None
+        self.deployed_as: str | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the app has a life now."""
+        return self._running is not None and not self._running.runtime.closed
+
+    @property
+    def owns_thread(self) -> bool:
+        """Whether the app lives on an engine thread of its own."""
+        return self._running is not None and self._running.owns_thread
+
+    @property
+    def _called(self) -> str | None:
+        return self.deployed_as or self._contents.name
+
+    def bind_function(self, name: str) -> Binding:
+        """Return the present way to the pool of function `name`.
+
+        Raises:
+            NotFoundError: If there is no such function.
+            ExecutionError: If the app is not running.
+        """
+        found = self._contents.functions.get(name)
+        if found is None:
+            raise NotFoundError(
+                f"app '{self._called}' has no function '{name}'; it has: "
+                f"{', '.join(self._contents.functions) or 'none'}"
+            )
+        spec, target, _ = found
+        runtime = self.runtime(name)
+        supervisor = runtime.supervisor(name, lambda: spec.supervisor(runtime))
+        return Binding(supervisor, supervisor.dispatcher, target)
+
+    def runtime(self, wanted: str = "a class") -> AppRuntime:
+        running = self._running
+        if running is None:
+            raise ExecutionError(
+                f"'{wanted}' cannot be called: app '{self._contents.name}' is not running; call it inside "
+                "`with app.run():` or `async with app.run():`, or after app.deploy()"
+            )
+        return running.runtime
+
+    def _new_runtime(self, host: Host, grace: float) -> AppRuntime:
+        name = self._contents.name or "unnamed"
+        return AppRuntime(name, host, max_threads=self._contents.limits.max_threads, grace_s=grace)
+
+    def _check_not_running(self) -> None:
+        if self._running is not None and not self._running.runtime.closed:
+            raise ConflictError(
+                f"app '{self._contents.name}' is already running; stop it first, or use the one that runs"
+            )
+
+    async def _begin(self, runtime: AppRuntime) -> None:
+        """Start the runtime: supervisors of all functions, warm default instances, schedules."""
+        scheduled: list[Scheduled] = []
+        for name, (spec, target, schedule) in self._contents.functions.items():
+            supervisor = runtime.supervisor(name, partial(spec.supervisor, runtime))
+            if schedule is not None:
+                scheduled.append(Scheduled(name, schedule, partial(_fire, supervisor.dispatcher, target)))
+        await runtime.start(scheduled)
+
+    def _warm(self) -> None:
+        """Make the default instances of classes whose containers are to be kept warm."""
+        for cls in self._contents.classes.values():
+            if cls.spec.settings.min_containers and not cls.definition.needs_parameters:
+                cls.pool(cls.definition.bind((), {})).supervisor()
+
+    async def start(self, grace: float) -> None:
+        self._check_not_running()
+        check_seconds("grace", grace, zero=True)
+        runtime = self._new_runtime(current_host(), grace)
+        self._running = _Running(runtime, None)
+        try:
+            await self._begin(runtime)
+            self._warm()
+        except BaseException:
+            running, self._running = self._running, None
+            await running.close_async(drain=False)
+            raise
+
+    def start_engine(self, grace: float) -> None:
+        self._check_not_running()
+        check_seconds("grace", grace, zero=True)
+        engine = EngineThread(f"actorpool {self._contents.name or 'app'}")
+        engine.start()
+        try:
+            runtime = self._new_runtime(engine.host, grace)
+            engine.run(self._begin, runtime)
+        except BaseException:
+            engine.stop()
+            raise
+        self._running = _Running(runtime, engine)
+        self._warm()
+
+    def detach(self) -> _Running | None:
+        """Let go of the present life; the caller closes it."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.retire()
+        return running
+
+    def stop_engine(self, *, drain: bool) -> None:
+        running = self._running
+        if running is None:
+            return
+        try:
+            running.close(drain=drain)
+        finally:
+            self._finish(running)
+
+    async def close(self, *, drain: bool) -> None:
+        running = self._running
+        if running is None:
+            return
+        try:
+            await running.close_async(drain=drain)
+        finally:
+            self._finish(running)
+
+    def _finish(self, running: _Running) -> None:
+        running.retire()
+        if self._running is running:
+            self._running = None
+            if self.deployed_as is not None:
+                _deployments.unregister(self.deployed_as, self)
+                self.deployed_as = None
+
+    def stop_blocking(self) -> None:
+        running = self._running
+        if running is None:
+            return
+        if current_bridge() is running.runtime.host.bridge:
+            raise InvalidError(
+                f"app.stop() would block the event loop that app '{self._contents.name}' lives on, for ever; "
+                "write `await app.stop.aio()` here"
+            )
+        self.stop_engine(drain=True)
+
+    def deploy_name(self, name: str | None, strategy: str) -> str:
+        called = name or self._contents.name
+        if called is None:
+            raise InvalidError(
+                "an app without a name cannot be deployed; write App('my-app') or app.deploy(name=...)"
+            )
+        if strategy not in ("rolling", "recreate"):
+            raise InvalidError(f"strategy must be 'rolling' or 'recreate', not {strategy!r}")
+        if self._running is not None and self.deployed_as is None:
+            self._check_not_running()
+        return called
+
+    def class_named(self, name: str) -> Cls:
+        """Return the class called `name`.
+
+        Raises:
+            NotFoundError: If there is none.
+        """
+        cls = self._contents.classes.get(name)
+        if cls is None:
+            raise NotFoundError(
+                f"app '{self._called}' has no class '{name}'; it has: {', '.join(self._contents.classes) or 'none'}"
+            )
+        return cls
+
+
+class AppFunction:
+    """The source of a function's own handle: its app, whenever that runs."""
+
+    __slots__ = ("_life", "_name")
+
+    def __init__(self, life: Lifecycle, name: str) -> None:
+        self._life = life
+        self._name = name
+
+    def bind(self) -> Binding:
+        """Return the present way to the function's pool."""
+        return self._life.bind_function(self._name)
+
+
+def _fire(dispatcher: Dispatcher, target: Target) -> None:
+    """Hand a scheduled function its input; whatever becomes of it is logged."""
+
+    def report(input: Input) -> None:
+        if input.state != SUCCEEDED:
+            logger.error("scheduled run of function '%s' failed", target, exc_info=input.value)
+
+    dispatcher.submit(Input(target, (), None, Context(), report, spawned=True))
+
+
+@atexit.register
+def _stop_deployed_apps() -> None:
+    """Stop what was deployed on engine threads: nothing outlives the process half done."""
+    for life in _deployments.deployed():
+        if life.owns_thread:
+            life.stop_blocking()

@@ -1,0 +1,578 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bridge: posts from every thread arrive in order and in batches; waiters and signals lose no wake-up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import logging
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+
+from actorpool._host import _base
+from actorpool._host._base import Bridge, HostClosedError, current_bridge, current_host
+from actorpool._host._bridge import Inbox, ThreadSignal, ThreadWaiter
+from tests.hosts import run_on, settle
+
+Run = Callable[..., Any]
+WakeUp = Callable[[Bridge], Any]
+
+
+def here() -> Bridge:
+    bridge = current_bridge()
+    assert bridge is not None
+    return bridge
+
+
+def in_threads(number: int, work: Callable[[int], object]) -> None:
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_posts_of_eight_threads_all_arrive_in_the_order_of_each_thread(run: Run) -> None:
+    number = 500
+
+    async def main() -> list[tuple[int, int]]:
+        bridge = here()
+        arrived: list[tuple[int, int]] = []
+        all_there = bridge.waiter()
+
+        def take(item: tuple[int, int]) -> None:
+            arrived.append(item)
+            if len(arrived) == 8 * number:
+                all_there.notify()
+
+        def post(thread: int) -> None:
+            for index in range(number):
+                bridge.post(take, (thread, index))
+
+        threads = [threading.Thread(target=post, args=(index,)) for index in range(8)]
+        for thread in threads:
+            thread.start()
+        await all_there.wait()
+        for thread in threads:
+            thread.join()
+        return arrived
+
+    arrived = run(main)
+    assert sorted(arrived) == [(thread, index) for thread in range(8) for index in range(number)]
+    for thread in range(8):
+        assert list(range(number)) == [index for of, index in arrived if of == thread]
+
+
+def test_a_burst_costs_one_wake_up(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    drains: list[int] = []
+    drain = Inbox._drain
+
+    def counted(self: Inbox) -> None:
+        drains.append(len(self._queue))
+        drain(self)
+
+    monkeypatch.setattr(Inbox, "_drain", counted)
+
+    async def main() -> int:
+        bridge = here()
+        arrived: list[int] = []
+        # The loop stands still meanwhile.
+        in_threads(8, lambda thread: [bridge.post(arrived.append, thread) for _ in range(100)])
+        await settle()
+        return len(arrived)
+
+    assert 800 == run(main)
+    # Two threads that arm at the same moment may wake the loop twice.
+    assert 800 == max(drains)
+    assert len(drains) <= 8
+
+
+def test_a_post_on_the_loops_own_thread_is_never_inline_and_keeps_its_turn(run: Run) -> None:
+    async def main() -> list[str]:
+        bridge = here()
+        steps: list[str] = []
+
+        def first(_: None) -> None:
+            steps.append("first")
+            bridge.post(steps.append, "third")
+
+        bridge.post(first, None)
+        bridge.post(steps.append, "second")
+        assert [] == steps
+        await settle()
+        return steps
+
+    assert ["first", "second", "third"] == run(main)
+
+
+def test_posts_that_post_again_do_not_starve_the_loop(run: Run) -> None:
+    async def main() -> int:
+        host = current_host()
+        turns = 0
+        stop = False
+
+        def again(_: None) -> None:
+            nonlocal turns
+            turns += 1
+            if not stop:
+                host.bridge.post(again, None)
+
+        host.bridge.post(again, None)
+        for _ in range(5):
+            await host.checkpoint()
+        stop = True
+        await settle()
+        return turns
+
+    assert run(main) < 50
+
+
+def test_a_failing_callback_is_logged_and_stops_no_other(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> list[str]:
+        bridge = here()
+        steps: list[str] = []
+        bridge.post(lambda _: 1 / 0, None)
+        bridge.post(steps.append, "other")
+        await settle()
+        return steps
+
+    assert ["other"] == run(main)
+    assert [("actorpool", logging.ERROR)] == [(record.name, record.levelno) for record in caplog.records]
+
+
+def test_a_callback_that_leaves_the_loop_does_not_take_the_others_along() -> None:
+    loop = asyncio.SelectorEventLoop()
+    steps: list[str] = []
+
+    def leave(_: None) -> None:
+        raise SystemExit
+
+    async def main() -> None:
+        bridge = here()
+        bridge.post(leave, None)
+        bridge.post(steps.append, "other")
+        await asyncio.sleep(0.01)
+
+    with pytest.raises(SystemExit):
+        loop.run_until_complete(main())
+    loop.run_until_complete(asyncio.sleep(0))
+    for task in asyncio.all_tasks(loop):
+        loop.run_until_complete(task)
+    loop.close()
+    assert ["other"] == steps
+
+
+def test_a_bridge_whose_loop_has_ended_refuses(host_name: str) -> None:
+    async def main() -> Bridge:
+        return here()
+
+    bridge = run_on(host_name, main)
+    for _ in range(2):
+        with pytest.raises(HostClosedError):
+            bridge.post(print, None)
+    in_threads(1, lambda _: pytest.raises(HostClosedError, bridge.post, print, None))
+    assert not bridge.is_current()
+
+
+def test_a_bridge_whose_loop_is_gone_refuses() -> None:
+    async def main() -> Bridge:
+        return here()
+
+    bridge = asyncio.run(main())
+    gc.collect()
+    with pytest.raises(HostClosedError):
+        bridge.post(print, None)
+    with pytest.raises(HostClosedError):
+        bridge.waiter()
+    assert not bridge.is_current()
+
+
+def test_a_bridge_keeps_no_loop_alive() -> None:
+    async def main() -> tuple[Any, Bridge]:
+        return weakref.ref(asyncio.get_running_loop()), here()
+
+    loop, _bridge = asyncio.run(main())
+    gc.collect()
+    assert loop() is None
+    assert {} == {key: bridge for key, bridge in _base._bridges.items() if key() is None}
+
+
+def test_a_loop_that_closes_during_a_post_is_reported() -> None:
+    async def main() -> Bridge:
+        return here()
+
+    loop = asyncio.SelectorEventLoop()
+    bridge = loop.run_until_complete(main())
+
+    def close_first(*_: Any) -> None:
+        loop.close()
+        raise RuntimeError("Event loop is closed")
+
+    loop.call_soon_threadsafe = close_first  # type: ignore[assignment]
+    with pytest.raises(HostClosedError, match="during the post"):
+        bridge.post(print, None)
+    with pytest.raises(HostClosedError):
+        bridge.post(print, None)
+
+
+def test_the_last_posts_of_a_trio_run_are_run_and_later_ones_refused() -> None:
+    steps: list[str] = []
+    bridges: list[Bridge] = []
+
+    def last(_: None) -> None:
+        steps.append("last")
+        bridges[0].post(steps.append, "too late")
+
+    async def main() -> None:
+        bridge = here()
+        bridges.append(bridge)
+
+        async def post_at_the_end() -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                bridge.post(last, None)
+
+        bridge.create_feeder(post_at_the_end)
+        await settle()
+
+    trio.run(main)
+    assert "last" == steps[0]
+    with pytest.raises(HostClosedError):
+        bridges[0].post(print, None)
+
+
+def test_is_current_tells_the_loops_thread_from_others(run: Run) -> None:
+    async def main() -> list[bool]:
+        bridge = here()
+
+        async def on_another_loop() -> bool:
+            return bridge.is_current()
+
+        seen = [bridge.is_current()]
+        bridge.post(lambda _: seen.append(bridge.is_current()), None)
+        await settle()
+        in_threads(1, lambda _: seen.append(bridge.is_current()))
+        in_threads(1, lambda _: seen.append(asyncio.run(on_another_loop())))
+        in_threads(1, lambda _: seen.append(trio.run(on_another_loop)))
+        return seen
+
+    assert [True, True, False, False, False] == run(main)
+
+
+WAKE_UPS: list[WakeUp] = [lambda bridge: bridge.waiter(), lambda bridge: bridge.signal()]
+
+
+@pytest.mark.parametrize("make", WAKE_UPS, ids=["waiter", "signal"])
+@pytest.mark.parametrize("from_thread", [False, True])
+def test_a_notification_ends_the_wait(run: Run, make: WakeUp, from_thread: bool) -> None:
+    async def main() -> str:
+        bridge = here()
+        wake_up = make(bridge)
+
+        async def child() -> None:
+            await wake_up.wait()
+
+        async with current_host().open_nursery() as nursery:
+            nursery.start_soon(child)
+            await settle()
+            if from_thread:
+                in_threads(1, lambda _: wake_up.notify())
+            else:
+                wake_up.notify()
+            wake_up.notify()
+        return "woken"
+
+    assert "woken" == run(main)
+
+
+@pytest.mark.parametrize("make", WAKE_UPS, ids=["waiter", "signal"])
+def test_a_notification_before_the_wait_is_kept(run: Run, make: WakeUp) -> None:
+    async def main() -> str:
+        wake_up = make(here())
+        in_threads(2, lambda _: wake_up.notify())
+        await wake_up.wait()
+        return "woken"
+
+    assert "woken" == run(main)
+
+
+def test_a_waiter_stays_notified_and_a_signal_does_not(run: Run) -> None:
+    async def main() -> tuple[bool, bool]:
+        host = current_host()
+        waiter, signal = host.bridge.waiter(), host.bridge.signal()
+        for wake_up in (waiter, signal):
+            wake_up.notify()
+            await wake_up.wait()
+        caught = []
+        for wake_up in (waiter, signal):
+            with host.move_on_after(0) as scope:
+                await wake_up.wait()
+            caught.append(scope.cancelled_caught)
+        return caught[0], caught[1]
+
+    assert (False, True) == run(main)
+
+
+@pytest.mark.parametrize("make", WAKE_UPS, ids=["waiter", "signal"])
+def test_a_cancelled_wait_loses_no_notification(run: Run, make: WakeUp) -> None:
+    async def main() -> str:
+        host = current_host()
+        wake_up = make(host.bridge)
+        async with host.open_nursery() as nursery:
+            nursery.start_soon(wake_up.wait)
+            await settle()
+            nursery.cancel()
+        async with host.open_nursery() as nursery:
+            nursery.start_soon(wake_up.wait)
+            await settle()
+            in_threads(1, lambda _: wake_up.notify())
+        return "woken"
+
+    assert "woken" == run(main)
+
+
+def test_a_late_wake_up_does_not_end_another_wait(run: Run) -> None:
+    """A thread's wake-up is under way while the notification is consumed; the next wait goes on waiting."""
+
+    async def main() -> bool:
+        host = current_host()
+        signal = host.bridge.signal()
+        async with host.open_nursery() as nursery:
+            nursery.start_soon(signal.wait)
+            await settle()
+            # The wake-up is posted but has not arrived when the wait is cancelled and the flag consumed.
+            in_threads(1, lambda _: signal.notify())
+            nursery.cancel()
+        with host.move_on_after(0.01) as scope:
+            await signal.wait()
+            await signal.wait()
+        return scope.cancelled_caught
+
+    assert run(main)
+
+
+@pytest.mark.parametrize("make", WAKE_UPS, ids=["waiter", "signal"])
+def test_notifying_a_loop_that_has_ended_does_nothing(host_name: str, make: WakeUp) -> None:
+    waits: list[Any] = []
+
+    async def main() -> Any:
+        wake_up = make(here())
+        if host_name == "trio":
+            # trio ends every wait; a thread that saw one just before posts after the end.
+            wake_up._task = trio.lowlevel.current_task()
+        else:
+            waits.append(wake_up.wait())
+            waits[0].send(None)
+        return wake_up
+
+    wake_up = run_on(host_name, main)
+    wake_up.notify()
+    for wait in waits:
+        wait.close()
+
+
+@pytest.mark.parametrize("make", WAKE_UPS, ids=["waiter", "signal"])
+def test_an_interrupted_notification_still_wakes(
+    run: Run, make: WakeUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A KeyboardInterrupt may fall between the flag and the wake-up that it promises."""
+    post = Inbox.post
+    interrupts = [KeyboardInterrupt]
+
+    def interrupted(self: Inbox, callback: Any, argument: Any) -> None:
+        if interrupts:
+            raise interrupts.pop()
+        post(self, callback, argument)
+
+    async def main() -> str:
+        wake_up = make(here())
+        async with current_host().open_nursery() as nursery:
+            nursery.start_soon(wake_up.wait)
+            await settle()
+            monkeypatch.setattr(Inbox, "post", interrupted)
+            in_threads(1, lambda _: pytest.raises(KeyboardInterrupt, wake_up.notify))
+        return "woken"
+
+    assert "woken" == run(main)
+
+
+def test_an_interrupted_arming_does_not_silence_the_bridge(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> list[str]:
+        bridge = here()
+        steps: list[str] = []
+        with monkeypatch.context() as patch:
+            patch.setattr(type(bridge), "_wake_loop", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                bridge.post(steps.append, "interrupted")
+        bridge.post(steps.append, "next")
+        await settle()
+        return steps
+
+    assert ["interrupted", "next"] == run(main)
+
+
+@pytest.mark.parametrize("make", WAKE_UPS, ids=["waiter", "signal"])
+def test_a_notification_between_the_look_and_the_wait_is_seen(
+    run: Run, make: WakeUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The waiting side publishes itself and looks again, since a thread may have notified in between."""
+
+    async def main() -> str:
+        wake_up = make(here())
+        # What is called after the first look and before the publishing.
+        owner, name = (
+            (trio.lowlevel, "current_task")
+            if current_host().name == "trio"
+            else (asyncio.get_running_loop(), "create_future")
+        )
+        real = getattr(owner, name)
+
+        def notified_meanwhile() -> Any:
+            in_threads(1, lambda _: wake_up.notify())
+            return real()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, notified_meanwhile)
+            waiting = wake_up.wait()
+            with pytest.raises(StopIteration):
+                waiting.send(None)
+        return "not asleep"
+
+    assert "not asleep" == run(main)
+
+
+def test_a_feeder_starts_soon_in_the_context_of_its_making(run: Run) -> None:
+    variable = contextvars.ContextVar("variable", default="unset")
+
+    async def main() -> list[str]:
+        steps: list[str] = []
+
+        async def feed() -> None:
+            steps.append(variable.get())
+
+        variable.set("set")
+        feeder = here().create_feeder(feed)
+        assert [] == steps
+        assert not feeder.done()
+        variable.set("set later")
+        await settle()
+        assert feeder.done()
+        return steps
+
+    assert ["set"] == run(main)
+
+
+def test_a_feeder_can_be_cancelled(run: Run) -> None:
+    async def main() -> list[str]:
+        host = current_host()
+        steps: list[str] = []
+
+        async def feed() -> None:
+            try:
+                await host.event().wait()
+            finally:
+                steps.append("ended")
+
+        feeder = host.bridge.create_feeder(feed)
+        await settle()
+        feeder.cancel()
+        feeder.cancel()
+        await settle()
+        assert feeder.done()
+        return steps
+
+    assert ["ended"] == run(main)
+
+
+def test_a_failing_feeder_is_logged(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async def feed() -> None:
+            raise ValueError("spilt")
+
+        here().create_feeder(feed)
+        await settle()
+
+    run(main)
+    assert ["a feeder failed"] == [record.message.split(":")[0] for record in caplog.records]
+
+
+def test_the_inbox_is_an_abstract_base() -> None:
+    inbox = Inbox()
+    for member in (lambda: inbox.name, inbox._check_open, inbox._wake_loop):
+        with pytest.raises(NotImplementedError):
+            member()
+
+
+def test_a_thread_waiter_stays_notified() -> None:
+    waiter = ThreadWaiter()
+    assert not waiter.wait(0)
+    assert not waiter.wait(-1)
+    thread = threading.Thread(target=waiter.notify)
+    thread.start()
+    assert waiter.wait()
+    thread.join()
+    waiter.notify()
+    assert waiter.wait(0)
+
+
+def test_a_thread_waiter_lets_every_waiting_thread_go() -> None:
+    waiter = ThreadWaiter()
+    seen: list[bool] = []
+    threads = [threading.Thread(target=lambda: seen.append(waiter.wait(10.0))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    waiter.notify()
+    for thread in threads:
+        thread.join()
+    assert [True, True, True] == seen
+
+
+def test_a_thread_signal_is_consumed_by_its_wait() -> None:
+    signal = ThreadSignal()
+    signal.notify()
+    signal.notify()
+    assert signal.wait(float("inf"))
+    assert not signal.wait(0)
+    thread = threading.Thread(target=signal.notify)
+    thread.start()
+    assert signal.wait()
+    thread.join()
+
+
+def test_releasing_a_free_lock_is_harmless() -> None:
+    """Two notifiers may find the lock taken at the same moment."""
+    waiter = ThreadWaiter()
+    waiter._lock.release()
+    waiter.notify()
+    assert waiter.wait(0)
+
+
+def test_a_signal_ping_pong_between_threads_loses_nothing(run: Run) -> None:
+    async def main() -> int:
+        bridge = here()
+        ping, pong = ThreadSignal(), bridge.signal()
+        number = 300
+
+        def player() -> None:
+            for _ in range(number):
+                assert ping.wait(10.0)
+                pong.notify()
+
+        thread = threading.Thread(target=player)
+        thread.start()
+        for _ in range(number):
+            ping.notify()
+            await pong.wait()
+        thread.join()
+        return number
+
+    assert 300 == run(main)
