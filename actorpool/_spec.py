@@ -181,6 +181,8 @@ def pool_spec(
     check_seconds("timeout", timeout)
     if startup_timeout is not None:
         check_seconds("startup_timeout", startup_timeout)
+    if not isinstance(limits, Limits):
+        raise InvalidError(f"limits must be an actorpool.Limits, not {limits!r}")
     if policy is not None and not callable(policy):
         raise InvalidError(
             f"policy must be called to make a policy for each pool, but {policy!r} is not callable"

@@ -194,6 +194,8 @@ class App:
             )
 
         # What does not depend on the function is refused where the user wrote it.
+        if name is not None and (not isinstance(name, str) or not name):
+            raise InvalidError(f"name must be a string that is not empty, not {name!r}")
         if schedule is not None and not isinstance(schedule, (Cron, Period)):
             raise InvalidError(f"schedule must be a Cron or a Period, not {schedule!r}")
         return _FunctionDecorator(decorate)

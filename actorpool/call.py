@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 import time
@@ -10,7 +11,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from actorpool._core._config import check_seconds
-from actorpool._core._input import STATE_NAMES, Input
+from actorpool._core._input import FAILED, STATE_NAMES, TIMED_OUT, Input
 from actorpool._host._base import current_bridge, current_host
 from actorpool._host._bridge import ThreadWaiter
 from actorpool.exception import InvalidError, NotFoundError
@@ -24,6 +25,8 @@ __all__ = ["FunctionCall"]
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
+
+logger = logging.getLogger("actorpool")
 
 
 class _Get(Generic[R_co]):
@@ -139,13 +142,24 @@ class FunctionCall(Generic[R_co]):
         gather: Waits for several calls; has an `.aio` twin.
     """
 
-    __slots__ = ("__weakref__", "_dispatcher", "_input")
+    __slots__ = ("__weakref__", "_dispatcher", "_input", "_observed")
 
     gather: Final = _Gather()
 
     def __init__(self, dispatcher: Dispatcher, input: Input) -> None:
         self._dispatcher = dispatcher
         self._input = input
+        self._observed = False
+
+    def __del__(self) -> None:
+        # Nobody can ask for the result any more: a failure must not pass unseen. No lock is taken here, since the
+        # garbage collector may call this anywhere; a failure in this very moment may be reported twice or not.
+        input = self._latest()
+        if not input.done:
+            if input.sink is None:
+                input.sink = _report_unseen
+        elif not self._observed:
+            _report_unseen(input)
 
     @property
     def get(self) -> _Get[R_co]:
@@ -190,11 +204,22 @@ class FunctionCall(Generic[R_co]):
         input = self._latest()
         if not input.done:
             raise TimeoutError(f"the call of '{input.target}' has no result after {timeout:g} s; it goes on")
+        self._observed = True
         return cast("R_co", outcome_of(input))
 
     def __repr__(self) -> str:
         input = self._latest()
         return f"<FunctionCall of '{input.target}' {STATE_NAMES[input.state]}>"
+
+
+def _report_unseen(input: Input) -> None:
+    """Log the failure of a spawned input that nobody can ask for."""
+    if input.state in (FAILED, TIMED_OUT):
+        logger.error(
+            "a spawned input of function '%s' failed, and nobody asked for it",
+            input.target,
+            exc_info=input.value,
+        )
 
 
 class _KnownCalls:

@@ -19,6 +19,7 @@ from actorpool._core._config import AutoscalerSettings
 from actorpool.exception import ExecutionError, InvalidError, NotFoundError
 
 from ._binding import Binding
+from ._marks import marks_of
 from ._method import HANDLE_ATTRIBUTE, MISSING, Method, Parameter, hook_kind
 from .function import Function, UpdateAutoscaler
 
@@ -51,6 +52,18 @@ class ClassDefinition:
                 f"class '{self.name}' has parameters and an __init__; drop the __init__ and use "
                 "an @modal.enter() method"
             )
+        for name, (parameter, _) in self.parameters.items():
+            if parameter.init and not _is_hashable(parameter.default):
+                raise InvalidError(
+                    f"parameter '{name}' of class '{self.name}' has the default {parameter.default!r}; a parameter "
+                    "tells pools apart, so its values must be hashable"
+                )
+        for name, method in self.methods.items():
+            if marks_of(method.function).concurrency is not None:
+                raise InvalidError(
+                    f"@modal.concurrent does not go on a method ('{self.name}.{name}'): decorate the class, "
+                    "its methods share the slots"
+                )
 
     @property
     def needs_parameters(self) -> bool:
@@ -82,12 +95,10 @@ class ClassDefinition:
         else:
             values = self._values(args, kwargs)
         for name, value in values.items():
-            try:
-                hash(value)
-            except TypeError:
+            if not _is_hashable(value):
                 raise ValueError(
                     f"{self.name}({name}={value!r}): a parameter tells pools apart, so it must be hashable"
-                ) from None
+                )
         return values
 
     def _values(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -352,12 +363,10 @@ class Cls:
     def __call__(self, *args: Any, **kwargs: Any) -> Obj:
         """Return a handle to the instance with these parameters; the same parameters share one pool."""
         for value in (*args, *kwargs.values()):
-            try:
-                hash(value)
-            except TypeError:
+            if not _is_hashable(value):
                 raise ValueError(
                     f"{self.name}(...): a parameter tells pools apart, so it must be hashable, not {value!r}"
-                ) from None
+                )
         return Obj(self, args, kwargs)
 
     def resolve(self) -> Cls:
@@ -452,6 +461,14 @@ def _is_a(value: object, annotation: type) -> bool:
     if annotation is float:
         return isinstance(value, (int, float))
     return isinstance(value, annotation)
+
+
+def _is_hashable(value: object) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _as_hook(function: Callable[..., Any]) -> Hook:

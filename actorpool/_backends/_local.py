@@ -47,7 +47,7 @@ class LocalContainer:
         "_tasks",
         "_threads",
         "_workload",
-        "send",
+        "_route",
     )
 
     def __init__(
@@ -72,9 +72,14 @@ class LocalContainer:
         self._threads = ThreadSlots(name, workload.threads, host, complete, self._calls)
         kinds = {target.is_async for target in workload.targets}
         # The usual container runs one kind of input: no detour for it.
-        self.send: Callable[[Input], None] = (
+        self._route: Callable[[Input], None] = (
             self._send_either if len(kinds) > 1 else self._tasks.send if True in kinds else self._threads.send
         )
+
+    @property
+    def send(self) -> Callable[[Input], None]:
+        """What runs an input; see `ContainerBackend.send`."""
+        return self._route
 
     def cancel(self, input: Input) -> None:
         """Cancel the task of an asynchronous input; a thread cannot be stopped."""

@@ -177,7 +177,7 @@ class Flow:
 
     def wait_for_room(self, waiter: Any) -> bool:
         """Remember `waiter` until there is room for a called input; False if there is room already."""
-        if self.room() > 0 or not self.accepting:
+        if self.room() > 0 or self.aborted:
             return False
         self._room_waiters.append(waiter)
         return True

@@ -357,7 +357,7 @@ class Pool(Attempts):
 
     def _shut_down(self, event: fx.ShutDown, now: float, effects: list[fx.Effect]) -> None:
         self.accepting = False
-        self._shutting_down = True
+        self.aborted = self._shutting_down = True
         self.attention |= ROOM
         for container in list(self._live):
             if container.phase is not Phase.STOPPING:

@@ -98,6 +98,7 @@ class EngineThread:
     # Why the thread has ended before its loop ran.
     _failure: OSError | None = field(default=None, init=False, repr=False)
     _stopping: bool = field(default=False, init=False)
+    _leaving: bool = field(default=False, init=False)
     # Calls whose thread still waits; None once nobody may be added.
     _runs: set[_Run] | None = field(factory=set, init=False, repr=False)
 
@@ -197,6 +198,7 @@ class EngineThread:
         self._thread.join()
 
     def _stop_loop(self) -> None:
+        self._leaving = True
         self.host.loop.stop()
 
     def _main(self) -> None:
@@ -210,7 +212,8 @@ class EngineThread:
         with asyncio.Runner(loop_factory=lambda: loop):
             self._host = AsyncioHost(loop)
             loop.call_soon(self._ready.notify)
-            while not self._stopping:
+            # Left by `_stop_loop` alone: a stop still to come would break into the runner's exit.
+            while not self._leaving:
                 try:
                     loop.run_forever()
                 except (KeyboardInterrupt, SystemExit):

@@ -73,7 +73,7 @@ class CheckedPool(Pool):
         answer = super().cancel(input, now, error)
         assert expected == answer
         self.told[input] += answer < SUCCEEDED
-        self._checked("cancel", (input, error), now, answer)
+        self._checked("cancel", (input,), now, answer)
         return answer
 
     def handle(self, event: fx.Event, now: float) -> list[fx.Effect]:
@@ -186,10 +186,11 @@ class _Replay:
 
     def run(self) -> None:
         for name, arguments, now, answer in self.log:
-            then = [] if now is None else [now + self.shift]
-            call = getattr(self.pool, name)
+            given: dict[str, Any] = {} if now is None else {"now": now + self.shift}
+            if name == "cancel":
+                given["error"] = RuntimeError("cancelled")
             try:
-                again = call(*(self.same(argument) for argument in arguments), *then)
+                again = getattr(self.pool, name)(*map(self.same, arguments), **given)
             except (ClosedError, DeadlockError, ResourceExhaustedError) as error:
                 again = error
             if name == "handle":

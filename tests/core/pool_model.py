@@ -74,7 +74,7 @@ class Model:
         self.superseded: set[Input] = set()
         self.orphans: list[Input] = []
         """Inputs whose container has gone, and whose work may return later."""
-        self.accepting, self.shut, self.crowded = True, False, False
+        self.accepting, self.ended, self.shut, self.crowded = True, False, False, False
         self.failures, self.failed_number, self.not_before = 0, 0, -math.inf
         self.backing_off = False
         self.moves = self.refused = self.start_failures = 0
@@ -148,7 +148,7 @@ class Model:
     # -- the data path ---------------------------------------------------------------------------
 
     def submit(self, input: Input, now: float) -> Container | None:
-        if not self.accepting:
+        if not self.accepting and (input.parent is None or self.ended):
             raise ClosedError
         limits = self.limits
         if not input.spawned and len(self.held) + self.waiting(spawned=False) >= limits.max_inputs:
@@ -385,6 +385,7 @@ class Model:
         return effects + self.make_way()
 
     def aborted(self, now: float) -> list[fx.Effect]:
+        self.ended = True
         effects = self.withdraw(CANCELLED)
         for input in [input for input in self.held if self.states[input] == RUNNING]:
             self.states[input] = CANCELLED
@@ -393,7 +394,7 @@ class Model:
         return effects
 
     def shut_down(self) -> list[fx.Effect]:
-        self.accepting, self.shut = False, True
+        self.accepting, self.ended, self.shut = False, True, True
         return [self.stop(box) for box in self.live() if box.phase is not Phase.STOPPING]
 
     # -- decisions: the contract -----------------------------------------------------------------
@@ -424,6 +425,6 @@ class Model:
         paused = self.backing_off and now < self.not_before
         assert not asked or not (paused or self.shut)
         least = max(settings.min_containers, 1 if self.backlog else 0)
-        assert len(asked) <= max(decision.start, least - before)
+        assert len(asked) <= max(0, decision.start, least - before)
         assert self.size >= least or paused or self.shut
         assert self.size <= bound

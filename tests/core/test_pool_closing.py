@@ -26,6 +26,28 @@ def test_what_was_accepted_before_closing_still_runs() -> None:
     assert (SUCCEEDED, True) == (second.state, rig.pool.drained)
 
 
+def test_what_runs_may_still_call_while_the_pool_drains() -> None:
+    rig = Rig(max_inputs=2)
+    rig.start()
+    outer = rig.submit()
+    rig.tell(fx.Closed())
+    inner = rig.submit(parent=outer)
+    assert inner.state == RUNNING
+    with pytest.raises(ClosedError):
+        rig.submit()
+
+
+@pytest.mark.parametrize("event", [fx.Aborted(ClosedError("closed")), fx.ShutDown()])
+def test_nothing_is_accepted_of_anybody_once_the_pool_ends(event: fx.Event) -> None:
+    rig = Rig()
+    rig.start()
+    outer = rig.submit()
+    rig.tell(fx.Closed())
+    rig.tell(event)
+    with pytest.raises(ClosedError):
+        rig.submit(parent=outer)
+
+
 def test_a_closed_pool_still_starts_containers_for_what_is_pending() -> None:
     rig = Rig()
     input = rig.submit()

@@ -153,7 +153,7 @@ class PoolMachine(RuleBasedStateMachine):
     def wait_for_room(self) -> None:
         room = self.model.room()
         self.waiters += 1
-        assert self.pool.wait_for_room(self.waiters) == (not room and self.model.accepting)
+        assert self.pool.wait_for_room(self.waiters) == (not room and not self.model.ended)
 
     # -- containers ------------------------------------------------------------------------------
 
@@ -230,7 +230,7 @@ class PoolMachine(RuleBasedStateMachine):
         """What holds when the machine asks for nothing."""
         model, pool, now = self.model, self.pool, self.rig.now
         pool.check_idle(now)
-        assert not (pool.room() and pool.wait_for_room("somebody")), "somebody waits although there is room"
+        assert not (pool._room_waiters and pool.room()), "somebody waits although there is room"
         if self.hostile or model.shut or (model.backing_off and now < model.not_before):
             return
         settings, demand = model.settings, model.demand
@@ -273,7 +273,8 @@ class PoolMachine(RuleBasedStateMachine):
         self.attend()
         assert self.pool.vacant
         assert not self.pool.running
-        assert self.pool.next_tick() is None
+        self.rig.advance(20.0)
+        assert self.rig.timer is None, "nothing is due any more"
         stopped = [effect.container for effect in self.rig.effects if isinstance(effect, fx.StopContainer)]
         assert len(stopped) == len(set(stopped)), "a container is told to stop once"
         replay(self.pool, 0.0)

@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from actorpool._core import _effects as fx
 from actorpool._core._config import Limits
 from actorpool._core._container import Phase
 from actorpool._core._flow import CONTROL, ROOM, SCALING
@@ -326,9 +327,21 @@ def test_a_closed_pool_calls_everybody_so_that_they_learn_of_it() -> None:
     rig = full_rig()
     rig.pool.wait_for_room("a")
     rig.pool.wait_for_room("b")
-    rig.pool.accepting = False
+    rig.tell(fx.Closed())
+    assert rig.pool.attention & ROOM
     assert ["a", "b"] == rig.pool.take_room_waiters()
-    assert not rig.pool.wait_for_room("c")
+
+
+def test_a_draining_pool_lets_a_nested_map_wait_and_an_aborted_one_does_not() -> None:
+    rig = full_rig()
+    rig.tell(fx.Closed())
+    assert rig.pool.wait_for_room("nested")
+    rig.end(running(rig))
+    assert ["nested"] == rig.pool.take_room_waiters()
+    rig.tell(fx.Aborted(ClosedError("closed")))
+    rig.pool.limits = Limits(max_inputs=1)
+    assert rig.pool.room() == 0
+    assert not rig.pool.wait_for_room("nested")
 
 
 # -- self-deadlock -------------------------------------------------------------------------------

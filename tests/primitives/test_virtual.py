@@ -231,11 +231,9 @@ def test_real_sockets_work_on_the_virtual_loop() -> None:
             received = await reader.readexactly(5)
             number = 3_000_000
             writer.write(b"x" * number)
-            thread = threading.Thread(target=read, args=(theirs, number))
-            thread.start()
-            await writer.drain()
-            thread.join()
+            await asyncio.gather(writer.drain(), asyncio.to_thread(read, theirs, number))
             writer.close()
+            await writer.wait_closed()
             return received
 
     def read(end: socket.socket, number: int) -> None:

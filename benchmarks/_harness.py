@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs contenders in interleaved rounds and keeps every sample.
+
+One sample: set up, warm up, measure, tear down, collect garbage. A round is one sample of each contender of
+a workload, in the table's order; a first round of a tenth of the size is thrown away. A contender that fails, or
+returns wrong results, is a row that says so, and its later samples are left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib.metadata
+import inspect
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from attrs import Factory, define, field
+
+from ._registry import Contender, Workload, contenders
+
+__all__ = ["Row", "header", "run_workload", "take_sample"]
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+_ROOT = Path(__file__).resolve().parent.parent
+_PEERS = ("actorpool", "aiometer", "anyio", "attrs", "uvloop")
+_ISOLATED_TIMEOUT_S = 300
+
+
+@define
+class Row:
+    """All samples of one metric of one contender."""
+
+    workload: str
+    contender: str
+    role: str
+    metric: str
+    unit: str
+    samples: list[float] = Factory(list)
+    skipped: str | None = None
+    """Why there are no samples."""
+    failed: str | None = field(default=None)
+    """What went wrong."""
+
+    @property
+    def median(self) -> float:
+        """The middle sample."""
+        return statistics.median(self.samples)
+
+    @property
+    def spread(self) -> float:
+        """The distance between the quartiles as a share of the median."""
+        if len(self.samples) < 2 or not self.median:
+            return 0.0
+        low, _, high = statistics.quantiles(self.samples, n=4, method="inclusive")
+        return (high - low) / abs(self.median)
+
+
+def loop_factory(loop: str) -> LoopFactory:
+    """Return what makes an event loop of that kind."""
+    if loop == "uvloop":
+        import uvloop
+
+        make: LoopFactory = uvloop.new_event_loop
+        return make
+    return asyncio.SelectorEventLoop if sys.platform != "win32" else asyncio.ProactorEventLoop
+
+
+def header(loop: str) -> dict[str, Any]:
+    """Return what the figures depend on."""
+    versions = {}
+    for name in _PEERS:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    if "actorpool" not in versions:
+        import actorpool
+
+        versions["actorpool"] = actorpool.__version__
+    return {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "loop": loop,
+        "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "load": _load(),
+        "versions": versions,
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        # Not Linux; the platform module knows less, but something.
+        pass
+    return platform.processor() or "unknown processor"
+
+
+def _load() -> float | None:
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def run_workload(
+    workload: Workload,
+    *,
+    rounds: int,
+    n: int,
+    loop: str = "asyncio",
+    progress: Callable[[str], object] = lambda _: None,
+    chosen: Iterable[Contender] | None = None,
+) -> list[Row]:
+    """Run the contenders in interleaved rounds; return a row for each metric of each."""
+    rows: dict[str, list[Row]] = {}
+    ready: list[Contender] = []
+    for contender in contenders(workload.name) if chosen is None else chosen:
+        rows[contender.name] = [
+            Row(workload.name, contender.name, contender.role, metric.name, metric.unit, skipped=contender.missing)
+            for metric in workload.measure.metrics
+        ]
+        if contender.missing is None:
+            ready.append(contender)
+    for number in range(-1, min(rounds, workload.most_rounds)):
+        for contender in list(ready):
+            progress(f"{workload.name}: round {number + 1}, {contender.name}")
+            try:
+                if number < 0:
+                    # What only the first run of a process pays for. A process of its own pays each time.
+                    if not workload.isolated:
+                        take_sample(workload, contender, ceil(n / 10), loop)
+                    continue
+                sample = (_isolated if workload.isolated else take_sample)(workload, contender, n, loop)
+            except Exception as error:
+                # The other contenders go on; the row says what happened to this one.
+                ready.remove(contender)
+                for row in rows[contender.name]:
+                    row.failed = f"{type(error).__name__}: {error}"
+                continue
+            for row, value in zip(rows[contender.name], sample, strict=True):
+                row.samples.append(value)
+    return [row for group in rows.values() for row in group]
+
+
+def take_sample(workload: Workload, contender: Contender, n: int, loop: str) -> Sequence[float]:
+    """Take one sample in this process."""
+    function, measure = contender.function, workload.measure
+    gc.collect()
+    try:
+        if inspect.isasyncgenfunction(function) or inspect.iscoroutinefunction(function):
+
+            async def main() -> Sequence[float]:
+                if inspect.iscoroutinefunction(function):
+                    return await measure.sample_async(function, n)
+                async with _set_up_async(function) as run:
+                    return await measure.sample_async(run, n)
+
+            with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+                return runner.run(main())
+        if inspect.isgeneratorfunction(function):
+            with _set_up(function) as run:
+                return measure.sample(run, n)
+        return measure.sample(function, n)
+    finally:
+        gc.collect()
+
+
+@contextmanager
+def _set_up(function: Callable[[], Generator[Any, None, None]]) -> Generator[Any, None, None]:
+    yield from function()
+
+
+@asynccontextmanager
+async def _set_up_async(function: Callable[[], AsyncGenerator[Any, None]]) -> AsyncGenerator[Any, None]:
+    async with asynccontextmanager(function)() as run:
+        yield run
+
+
+def _isolated(workload: Workload, contender: Contender, n: int, loop: str) -> Sequence[float]:
+    """Take one sample in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks._child", workload.name, contender.name, str(n), loop]
+    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    child = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_ISOLATED_TIMEOUT_S,
+    )
+    if child.returncode:
+        raise RuntimeError(f"the process ended with {child.returncode}: {child.stderr.strip()[-400:]}")
+    values: list[float] = json.loads(child.stdout.splitlines()[-1])
+    return values

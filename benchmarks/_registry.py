@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Workloads and contenders: what there is to run.
+
+A contender is one function, in one of two shapes, either of them sync or async:
+
+* `def contender(n)`: does the work of `n` inputs and returns their results;
+* a generator function without parameters that sets up, yields such a function, and tears down.
+
+What is set up, and a run of a tenth of the size, is not timed; the results of every run are checked.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from ._measures import Measure
+
+__all__ = ["Contender", "Goal", "Role", "Workload", "contender", "contenders", "load", "workload"]
+
+Role = Literal["ours", "peer", "floor"]
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+@frozen
+class Goal:
+    """A bound that our median is to keep, inclusive."""
+
+    label: str
+    """How much is at stake: "must" or "ambition"."""
+    bound: float
+    of: str | None = None
+    """The contender whose median is multiplied by `bound`, "best peer" or "floor"; None for a bound of its own."""
+    metric: int = 0
+    """Which of the workload's metrics."""
+
+
+@frozen(kw_only=True)
+class Workload:
+    """One thing to do, whoever does it."""
+
+    name: str
+    title: str
+    measure: Measure
+    full: int
+    """How many inputs a sample has."""
+    quick: int
+    """How many with `--quick`."""
+    goals: tuple[Goal, ...] = ()
+    most_rounds: int = 99
+    isolated: bool = False
+    """Whether each sample has a process of its own, so that nothing done before can be seen in it."""
+
+
+@frozen(kw_only=True)
+class Contender:
+    """One way to do it."""
+
+    name: str
+    workload: str
+    role: Role
+    requires: str | None
+    function: Callable[..., Any]
+
+    @property
+    def missing(self) -> str | None:
+        """Why it cannot run here, or None."""
+        if self.requires is not None and importlib.util.find_spec(self.requires) is None:
+            return f"{self.requires} is not installed (pip install -r benchmarks/requirements.txt)"
+        return None
+
+
+_workloads: dict[str, Workload] = {}
+_contenders: dict[str, list[Contender]] = {}
+
+
+def workload(**options: Any) -> Workload:
+    """Register a workload; the arguments are those of `Workload`."""
+    made = Workload(**options)
+    if made.name in _workloads:
+        raise ValueError(f"there is a workload {made.name!r} already")
+    _workloads[made.name] = made
+    _contenders[made.name] = []
+    return made
+
+
+def contender(
+    workload: str, name: str | None = None, *, role: Role = "peer", requires: str | None = None
+) -> Callable[[C], C]:
+    """Register a contender for a workload.
+
+    Args:
+        workload: Name of the workload.
+        name: Its name in the table; default the function's, with spaces.
+        role: "ours" is actorpool, "floor" the least that Python can do, written by hand.
+        requires: A module without which the contender is skipped.
+    """
+
+    def decorate(function: C) -> C:
+        called = name or function.__name__.strip("_").replace("_", " ")
+        if any(other.name == called for other in _contenders[workload]):
+            raise ValueError(f"workload {workload!r} has a contender {called!r} already")
+        _contenders[workload].append(
+            Contender(name=called, workload=workload, role=role, requires=requires, function=function)
+        )
+        return function
+
+    return decorate
+
+
+def load() -> list[Workload]:
+    """Import every module of `benchmarks.workloads` and return the workloads, in their order."""
+    from . import workloads
+
+    for module in sorted(module.name for module in pkgutil.iter_modules(workloads.__path__)):
+        importlib.import_module(f"{workloads.__name__}.{module}")
+    return list(_workloads.values())
+
+
+def contenders(workload: str) -> list[Contender]:
+    """Return the contenders of a workload: ours, the peers, the floor."""
+    order = {"ours": 0, "peer": 1, "floor": 2}
+    return sorted(_contenders[workload], key=lambda contender: order[contender.role])

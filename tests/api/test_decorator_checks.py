@@ -1,0 +1,554 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the decorators refuse, where it is written: each mistake, its error type, and what the message names."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import actorpool as modal
+from actorpool._spec import CLOUD_ONLY, RENAMED
+from actorpool.exception import InvalidError
+
+CLOUD_ONLY_NAMES = sorted(CLOUD_ONLY)
+
+
+@pytest.fixture
+def app() -> modal.App:
+    return modal.App("my-app")
+
+
+def plain() -> None:
+    pass
+
+
+class Plain:
+    pass
+
+
+# -- @app.function: what it is put on ------------------------------------------------------------------------
+
+
+def test_function_without_parentheses_is_refused_with_the_right_spelling(app: modal.App) -> None:
+    with pytest.raises(InvalidError, match=r"write @app\.function\(\)"):
+        app.function(plain)
+
+
+def test_cls_without_parentheses_is_refused_with_the_right_spelling(app: modal.App) -> None:
+    with pytest.raises(InvalidError, match=r"write @app\.cls\(\)"):
+        app.cls(Plain)
+
+
+def test_local_entrypoint_without_parentheses_is_refused_with_the_right_spelling(app: modal.App) -> None:
+    with pytest.raises(InvalidError, match=r"write @app\.local_entrypoint\(\)"):
+        app.local_entrypoint(plain)
+
+
+def test_method_and_hooks_and_concurrent_without_parentheses_are_type_errors() -> None:
+    for decorator in (modal.method, modal.enter, modal.exit, modal.concurrent):
+        with pytest.raises(TypeError, match="positional argument"):
+            decorator(plain)  # type: ignore[operator]
+
+
+def test_function_on_a_class_points_to_cls(app: modal.App) -> None:
+    with pytest.raises(TypeError, match=r"@app\.cls"):
+        app.function()(Plain)
+
+
+def test_cls_on_a_function_points_to_function(app: modal.App) -> None:
+    with pytest.raises(TypeError, match=r"@app\.function"):
+        app.cls()(plain)  # type: ignore[type-var]
+
+
+def test_function_on_a_method_points_to_cls_and_method(app: modal.App) -> None:
+    with pytest.raises(InvalidError, match=r"(?s)@app\.cls\(\).*@modal\.method\(\)"):
+
+        class C:
+            @app.function()
+            def f(self) -> None:
+                pass
+
+
+def test_function_on_a_marked_method_points_to_cls(app: modal.App) -> None:
+    with pytest.raises(InvalidError, match=r"@app\.cls\(\)"):
+
+        class C:
+            @app.function()
+            @modal.method()
+            def f(self) -> None:
+                pass
+
+
+def test_function_on_something_that_cannot_be_called_is_a_type_error(app: modal.App) -> None:
+    with pytest.raises(TypeError, match="not for 5"):
+        app.function()(5)  # type: ignore[call-overload]
+
+
+def test_function_twice_on_one_function_is_refused(app: modal.App) -> None:
+    f = app.function()(plain)
+    with pytest.raises(InvalidError, match="already"):
+        app.function()(f)  # type: ignore[call-overload]
+
+
+def test_an_entrypoint_on_a_function_of_the_app_is_refused(app: modal.App) -> None:
+    f = app.function()(plain)
+    with pytest.raises(InvalidError, match="plain function"):
+        app.local_entrypoint()(f)
+
+
+def test_two_entrypoints_of_one_name_are_refused(app: modal.App) -> None:
+    app.local_entrypoint()(plain)
+    with pytest.raises(InvalidError, match="'plain' already"):
+        app.local_entrypoint()(plain)
+    app.local_entrypoint(name="other")(plain)
+
+
+def test_a_function_need_not_be_at_module_level(app: modal.App) -> None:
+    offset = 5
+
+    @app.function()
+    def inner(x: int) -> int:
+        return x + offset
+
+    assert 6 == inner.local(1)
+    with app.run():
+        assert 6 == inner.remote(1)
+
+
+def test_a_callable_object_and_a_lambda_may_be_functions(app: modal.App) -> None:
+    class Doubler:
+        def __call__(self, x: int) -> int:
+            return 2 * x
+
+    doubled = app.function()(Doubler())
+    added = app.function(name="added")(lambda x: x + 1)
+    with app.run():
+        assert (4, 3) == (doubled.remote(2), added.remote(2))
+    assert ["Doubler", "added"] == list(app.registered_functions)
+
+
+# -- the order of the decorators, and what goes on what -----------------------------------------------------
+
+
+def test_concurrent_above_function_says_to_swap_the_order(app: modal.App) -> None:
+    f = app.function()(plain)
+    with pytest.raises(InvalidError, match="swap the order"):
+        modal.concurrent(max_inputs=2)(f)
+
+
+def test_concurrent_above_cls_says_to_swap_the_order(app: modal.App) -> None:
+    C = app.cls()(Plain)
+    with pytest.raises(InvalidError, match="swap the order"):
+        modal.concurrent(max_inputs=2)(C)
+
+
+def test_concurrent_twice_is_refused() -> None:
+    def f() -> None:
+        pass
+
+    once = modal.concurrent(max_inputs=2)(f)
+    with pytest.raises(InvalidError, match="twice"):
+        modal.concurrent(max_inputs=3)(once)
+
+
+def test_concurrent_above_method_points_to_the_class() -> None:
+    with pytest.raises(InvalidError, match="decorate the class"):
+
+        class C:
+            @modal.concurrent(max_inputs=2)
+            @modal.method()
+            def f(self) -> None:
+                pass
+
+
+def test_concurrent_below_method_points_to_the_class(app: modal.App) -> None:
+    with pytest.raises(InvalidError, match="decorate the class"):
+
+        @app.cls()
+        class C:
+            @modal.method()
+            @modal.concurrent(max_inputs=2)
+            def f(self) -> None:
+                pass
+
+
+def test_concurrent_on_something_that_cannot_be_called_is_a_type_error() -> None:
+    with pytest.raises(TypeError, match="not 5"):
+        modal.concurrent(max_inputs=2)(5)
+
+
+def test_concurrent_without_max_inputs_is_a_type_error() -> None:
+    with pytest.raises(TypeError, match="max_inputs"):
+        modal.concurrent(target_inputs=2)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("hook", [modal.enter, modal.exit])
+def test_a_hook_cannot_be_a_method_as_well(hook: Callable[[], Any]) -> None:
+    with pytest.raises(InvalidError, match="both"):
+
+        class A:
+            @hook()
+            @modal.method()
+            def f(self) -> None:
+                pass
+
+    with pytest.raises(InvalidError, match="both"):
+
+        class B:
+            @modal.method()
+            @hook()
+            def f(self) -> None:
+                pass
+
+
+def test_hooks_and_methods_go_on_plain_functions_only() -> None:
+    for decorate in (modal.enter(), modal.exit(), modal.method()):
+        with pytest.raises(TypeError, match="plain method"):
+            decorate(Plain)
+
+
+def test_a_method_used_on_the_class_asks_for_an_instance(app: modal.App) -> None:
+    @app.cls()
+    class C:
+        size = 3
+
+        @modal.method()
+        def f(self) -> int:
+            return 1
+
+    for verb in ("remote", "map", "starmap", "for_each", "spawn", "local"):
+        with pytest.raises(AttributeError, match="did you forget to make one"):
+            getattr(C.f, verb)
+    assert 3 == C.size
+
+
+# -- settings --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"min_containers": -1}, "min_containers"),
+        ({"min_containers": 1.5}, "min_containers"),
+        ({"min_containers": "2"}, "min_containers"),
+        ({"min_containers": True}, "min_containers"),
+        ({"max_containers": 0}, "max_containers"),
+        ({"max_containers": -3}, "max_containers"),
+        ({"max_containers": 2.0}, "max_containers"),
+        ({"min_containers": 3, "max_containers": 2}, "max_containers"),
+        ({"buffer_containers": -1}, "buffer_containers"),
+        ({"buffer_containers": None, "max_containers": 0}, "max_containers"),
+        ({"scaledown_window": 0}, "scaledown_window"),
+        ({"scaledown_window": -1.0}, "scaledown_window"),
+        ({"scaledown_window": math.nan}, "scaledown_window"),
+        ({"scaledown_window": math.inf}, "scaledown_window"),
+        ({"scaledown_window": "60"}, "scaledown_window"),
+        ({"timeout": None}, "timeout"),
+        ({"timeout": 0}, "timeout"),
+        ({"timeout": -1}, "timeout"),
+        ({"timeout": math.nan}, "timeout"),
+        ({"timeout": "1"}, "timeout"),
+        ({"startup_timeout": 0}, "startup_timeout"),
+        ({"startup_timeout": -0.5}, "startup_timeout"),
+        ({"retries": -1}, "retries"),
+        ({"retries": 1.5}, "retries"),
+        ({"retries": "3"}, "retries"),
+        ({"retries": True}, "retries"),
+        ({"policy": 5}, "policy"),
+        ({"limits": {"max_pending": 5}}, "limits"),
+    ],
+)
+def test_a_setting_out_of_range_or_contradictory_is_refused_by_name(settings: dict[str, Any], named: str) -> None:
+    app = modal.App("my-app")
+    with pytest.raises(InvalidError, match=named):
+        app.function(**settings)(plain)
+    with pytest.raises(InvalidError, match=named):
+        app.cls(**settings)(Plain)
+    assert ({}, {}) == (app.registered_functions, app.registered_classes)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "2", True])
+@pytest.mark.parametrize(
+    "name", ["max_pending", "max_inputs", "max_spawned", "map_in_flight", "map_buffered", "max_threads"]
+)
+def test_a_limit_below_one_or_not_whole_is_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(InvalidError, match=name):
+        modal.Limits(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"max_inputs": 0}, "max_inputs"),
+        ({"max_inputs": -1}, "max_inputs"),
+        ({"max_inputs": 1.5}, "max_inputs"),
+        ({"max_inputs": True}, "max_inputs"),
+        ({"max_inputs": None}, "max_inputs"),
+        ({"max_inputs": 5, "target_inputs": 6}, "target_inputs"),
+        ({"max_inputs": 5, "target_inputs": 0}, "target_inputs"),
+        ({"max_inputs": 5, "target_inputs": -1}, "target_inputs"),
+    ],
+)
+def test_concurrent_refuses_numbers_out_of_range_by_name(settings: dict[str, Any], named: str) -> None:
+    with pytest.raises(InvalidError, match=named):
+        modal.concurrent(**settings)
+
+
+@pytest.mark.parametrize("grace", [-1, math.nan, math.inf, "10", None, True])
+def test_a_grace_that_is_no_time_is_refused_and_nothing_runs(app: modal.App, grace: Any) -> None:
+    with pytest.raises(InvalidError, match="grace"):
+        app.run(grace=grace)
+    with pytest.raises(InvalidError, match="grace"):
+        app.deploy(grace=grace)
+    assert "not running" in repr(app)
+
+
+def test_an_app_name_that_is_not_a_string_is_refused() -> None:
+    with pytest.raises(InvalidError, match="must be a string, not 5"):
+        modal.App(5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", [5, b"f", ""])
+def test_a_function_name_that_is_no_name_is_refused(app: modal.App, name: Any) -> None:
+    with pytest.raises(InvalidError, match="name"):
+        app.function(name=name)(plain)
+
+
+def test_an_app_without_a_name_cannot_be_deployed() -> None:
+    with pytest.raises(InvalidError, match="name="):
+        modal.App().deploy()
+
+
+def test_an_unknown_deploy_strategy_is_refused(app: modal.App) -> None:
+    with pytest.raises(InvalidError, match="'rolling' or 'recreate', not 'blue'"):
+        app.deploy(strategy="blue")
+
+
+# -- schedules, generators, names ------------------------------------------------------------------------------
+
+
+def test_a_schedule_needs_a_function_without_required_parameters(app: modal.App) -> None:
+    def needs(x: int, y: int = 0, *args: int, **kwargs: int) -> None:
+        pass
+
+    with pytest.raises(InvalidError, match="'x'"):
+        app.function(schedule=modal.Period(seconds=1))(needs)
+
+    def does_not(y: int = 0, *args: int, **kwargs: int) -> None:
+        pass
+
+    app.function(schedule=modal.Period(seconds=1))(does_not)
+
+
+def test_a_schedule_that_is_no_schedule_is_refused(app: modal.App) -> None:
+    with pytest.raises(InvalidError, match="Cron or a Period"):
+        app.function(schedule="0 6 * * *")  # type: ignore[arg-type]
+
+
+def test_a_schedule_is_not_for_classes(app: modal.App) -> None:
+    with pytest.raises(TypeError, match="schedule"):
+        app.cls(schedule=modal.Period(seconds=1))
+
+
+def test_retries_do_not_go_with_a_generator_function(app: modal.App) -> None:
+    def items() -> Any:
+        yield 1
+
+    async def async_items() -> Any:
+        yield 1
+
+    for generator in (items, async_items):
+        with pytest.raises(InvalidError, match="generator"):
+            app.function(retries=1)(generator)
+
+
+def test_the_second_function_of_a_name_wins_with_a_warning(
+    app: modal.App, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.function(name="f")(lambda: 1)
+    with caplog.at_level(logging.WARNING, "actorpool"):
+        newer = app.function(name="f")(lambda: 2)
+    assert ["function 'f' is defined twice in app 'my-app'; the newer one wins"] == caplog.messages
+    with app.run():
+        assert 2 == newer.remote()
+
+
+def test_the_second_class_of_a_name_wins_with_a_warning(
+    app: modal.App, caplog: pytest.LogCaptureFixture
+) -> None:
+    def define(value: int) -> Any:
+        @app.cls()
+        class C:
+            @modal.method()
+            def f(self) -> int:
+                return value
+
+        return C
+
+    define(1)
+    with caplog.at_level(logging.WARNING, "actorpool"):
+        newer = define(2)
+    assert ["class 'C' is defined twice in app 'my-app'; the newer one wins"] == caplog.messages
+    with app.run():
+        assert 2 == newer().f.remote()
+
+
+# -- what belongs to Modal's cloud, what was renamed, what nobody knows --------------------------------------
+
+
+@pytest.mark.parametrize("name", CLOUD_ONLY_NAMES)
+def test_a_cloud_only_argument_is_refused_by_name(app: modal.App, name: str) -> None:
+    for where in (app.function, app.cls, modal.App):
+        with pytest.raises(InvalidError, match=rf"got {name}=, which only means something in Modal's cloud"):
+            where(**{name: None})  # type: ignore[arg-type,operator]
+
+
+def test_the_arguments_that_matter_in_a_cloud_are_all_known() -> None:
+    assert {
+        "image",
+        "gpu",
+        "secrets",
+        "volumes",
+        "cpu",
+        "memory",
+        "region",
+        "cloud",
+        "network_file_systems",
+        "proxy",
+        "ephemeral_disk",
+        "block_network",
+        "nonpreemptible",
+        "enable_memory_snapshot",
+        "include_source",
+        "experimental_options",
+    } <= CLOUD_ONLY
+
+
+@pytest.mark.parametrize(("old", "new"), sorted(RENAMED.items()))
+def test_a_renamed_argument_is_refused_with_its_successor(app: modal.App, old: str, new: str) -> None:
+    for where in (app.function, app.cls):
+        with pytest.raises(InvalidError, match="has been renamed: use") as caught:
+            where(**{old: 1})  # type: ignore[arg-type,operator]
+        assert old in str(caught.value)
+        assert new in str(caught.value)
+
+
+def test_the_renamed_arguments_are_all_known() -> None:
+    assert {
+        "keep_warm",
+        "concurrency_limit",
+        "container_idle_timeout",
+        "allow_concurrent_inputs",
+        "max_inputs",
+    } == set(RENAMED)
+
+
+def test_an_unknown_argument_is_a_type_error_as_for_any_function(app: modal.App) -> None:
+    for where in (app.function, app.cls, modal.App):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
+            where(colour="red")  # type: ignore[operator]
+
+
+# -- parameters of a class ---------------------------------------------------------------------------------
+
+
+def test_a_parameter_needs_an_annotation(app: modal.App) -> None:
+    with pytest.raises(InvalidError, match="'x' of class 'C' needs an annotation"):
+
+        @app.cls()
+        class C:
+            x = modal.parameter()
+
+
+def test_parameters_and_an_init_do_not_go_together(app: modal.App) -> None:
+    with pytest.raises(InvalidError, match="__init__"):
+
+        @app.cls()
+        class C:
+            x: int = modal.parameter()
+
+            def __init__(self) -> None:
+                pass
+
+
+def test_a_default_that_cannot_tell_pools_apart_is_refused_where_it_is_written(app: modal.App) -> None:
+    with pytest.raises(InvalidError, match=r"(?s)'x'.*hashable"):
+
+        @app.cls()
+        class C:
+            x: list[int] = modal.parameter(default=[])
+
+
+def test_wrong_parameters_are_refused_when_the_instance_is_used(app: modal.App) -> None:
+    @app.cls()
+    class C:
+        x: int = modal.parameter()
+        note: str = modal.parameter(default="a")
+        hidden: int = modal.parameter(default=1, init=False)
+
+        @modal.method()
+        def f(self) -> tuple[int, str, int]:
+            return self.x, self.note, self.hidden
+
+    make: Any = C
+    with app.run():
+        with pytest.raises(InvalidError, match="needs its parameter 'x'"):
+            make().f.remote()
+        with pytest.raises(InvalidError, match="by keyword"):
+            make(1).f.remote()
+        with pytest.raises(InvalidError, match="no parameter 'y'"):
+            make(x=1, y=2).f.remote()
+        with pytest.raises(InvalidError, match="no parameter 'hidden'"):
+            make(x=1, hidden=2).f.remote()
+        with pytest.raises(TypeError, match="must be int, not '1'"):
+            make(x="1").f.remote()
+        with pytest.raises(TypeError, match="must be int, not True"):
+            make(x=True).f.remote()
+        with pytest.raises(ValueError, match="hashable"):
+            make(x=[])
+        assert (1, "a", 1) == make(x=1).f.remote()
+
+
+def test_base_classes_parameters_and_hooks_count(app: modal.App) -> None:
+    class Base:
+        x: int = modal.parameter()
+
+        @modal.enter()
+        def load(self) -> None:
+            self.loaded = self.x + 1
+
+    @app.cls()
+    class C(Base):
+        @modal.method()
+        def f(self) -> int:
+            return self.loaded
+
+    with app.run():
+        assert 4 == C(x=3).f.remote()
+
+
+# -- calling the handle itself ------------------------------------------------------------------------------
+
+
+def test_a_function_object_is_not_callable_and_says_what_to_write(app: modal.App) -> None:
+    f: Any = app.function()(plain)
+    for call in (lambda: f(1), lambda: f([1]).map(), lambda: list(map(f, [1]))):
+        with pytest.raises(TypeError, match=r"plain\.remote") as caught:
+            call()
+        assert isinstance(caught.value, InvalidError)
+
+
+def test_an_attribute_that_an_app_lacks_is_an_attribute_error(app: modal.App) -> None:
+    assert not hasattr(app, "image")
+    assert not hasattr(app, "nonsense")
+
+
+def test_reprs_never_raise(app: modal.App) -> None:
+    f = app.function()(plain)
+    C: Any = app.cls()(Plain)
+    for thing in (app, f, f.remote, f.map, C, C(x=1), modal.Function.from_name("no", "no")):
+        assert repr(thing)
