@@ -25,6 +25,7 @@ from ._method import enter as enter
 from ._method import exit as exit  # noqa: A004 - the name users know
 from ._method import method as method
 from ._method import parameter as parameter
+from ._output import enable_output as enable_output
 from ._version import __version__ as __version__
 from .app import App as App
 from .app import LocalEntrypoint as LocalEntrypoint

@@ -8,6 +8,7 @@ binding when it has none or when the present one was retired, so the usual call 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,41 +20,26 @@ from actorpool._host._context import current_input
 from actorpool.exception import AsyncUsageWarning, InvalidError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from actorpool._actors._autoscaler import Autoscaler
     from actorpool._actors._dispatch import Dispatcher
+    from actorpool._actors._supervisor import Supervisor
     from actorpool._backends._workload import Target
     from actorpool._core._config import AutoscalerSettings
 
-__all__ = ["Binding", "Source", "check_blocking", "new_input", "outcome_of", "twin_of"]
+    from ._spec import Variation
+
+__all__ = ["Binding", "ChangeSettings", "Source", "check_blocking", "new_input", "outcome_of", "twin_of"]
 
 
 @define(eq=False)
 class Binding:
     """A handle's present way to its pool."""
 
-    supervisor: Updatable
+    supervisor: Supervisor
     dispatcher: Dispatcher
     target: Target
 
 
-class Updatable(Protocol):
-    """What a handle may ask of a supervisor."""
-
-    @property
-    def name(self) -> str:
-        """The function's or class's name."""
-        ...
-
-    @property
-    def autoscaler(self) -> Autoscaler | None:
-        """The autoscaler, once the supervisor runs."""
-        ...
-
-    def update(self, change: Callable[[AutoscalerSettings], AutoscalerSettings]) -> AutoscalerSettings:
-        """Change the settings; return those now in force."""
-        ...
+ChangeSettings = Callable[["AutoscalerSettings"], "AutoscalerSettings"]
 
 
 class Source(Protocol):
@@ -65,6 +51,22 @@ class Source(Protocol):
         Raises:
             ExecutionError: If the app is not running.
             NotFoundError: If a lookup by name finds nothing.
+        """
+        ...
+
+    def update(self, change: ChangeSettings) -> AutoscalerSettings:
+        """Change the pool's settings and return them.
+
+        Raises:
+            InvalidError: If the result would be contradictory, or the handle shares its pool with others.
+        """
+        ...
+
+    def varied(self, variation: Variation) -> Source:
+        """Return the source of a variant with a pool of its own.
+
+        Raises:
+            InvalidError: If the handle shares its pool with others.
         """
         ...
 

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 
 from actorpool.exception import NotFoundError
 
-from ._binding import Binding
-
 if TYPE_CHECKING:
     from ._lifecycle import Lifecycle
 
-__all__ = ["DeployedFunction", "deployed_app", "register", "unregister"]
+__all__ = ["deployed", "deployed_app", "register", "unregister"]
 
 _lock = threading.Lock()
 # {name: the app's life}; an entry lives from deploy to stop.
@@ -56,17 +54,3 @@ def deployed_app(app_name: str, kind: str, name: str) -> Lifecycle:
             f"(deployed: {known}); call app.deploy() first"
         )
     return app
-
-
-class DeployedFunction:
-    """The source of a function handle that was made by name; follows later deployments."""
-
-    __slots__ = ("_app_name", "_name")
-
-    def __init__(self, app_name: str, name: str) -> None:
-        self._app_name = app_name
-        self._name = name
-
-    def bind(self) -> Binding:
-        """Return the binding to the present deployment."""
-        return deployed_app(self._app_name, "function", self._name).bind_function(self._name)

@@ -31,14 +31,15 @@ from actorpool.exception import ConflictError, ExecutionError, InvalidError, Not
 
 from . import _deployments
 from ._binding import Binding
+from ._pool_ref import PoolRef, PoolRefs
 
 if TYPE_CHECKING:
     from actorpool._actors._dispatch import Dispatcher
 
-    from ._spec import PoolSpec
+    from ._spec import PoolSpec, Variation
     from .cls import Cls
 
-__all__ = ["AppFunction", "AppRun", "Contents", "Deploy", "Lifecycle", "Run", "Stop"]
+__all__ = ["AppRun", "Contents", "Deploy", "Lifecycle", "Run", "Stop"]
 
 AppT = TypeVar("AppT")
 
@@ -51,6 +52,7 @@ class Contents:
 
     name: str | None
     limits: Limits
+    block_warning_s: float | None = None
     functions: dict[str, tuple[PoolSpec, Target, Cron | Period | None]] = field(factory=dict)
     classes: dict[str, Cls] = field(factory=dict)
 
@@ -208,16 +210,22 @@ class _Running:
             supervisor.dispatcher.retired = True
 
     def close(self, *, drain: bool) -> None:
-        """Close it, blocking this thread; an interruption here ends the drain."""
+        """Close it, blocking this thread.
+
+        An interruption here ends the drain; where there is none, or at the next one, it ends the engine thread
+        with all that is still on it, exit hooks included.
+        """
         waiter = ThreadWaiter()
-        self.runtime.when_ended(waiter.notify)
-        self.runtime.ask_close(drain=drain)
         try:
-            waiter.wait()
-        except BaseException:
-            self.runtime.ask_close(drain=False)
-            waiter.wait()
-            raise
+            self.runtime.when_ended(waiter.notify)
+            self.runtime.ask_close(drain=drain)
+            try:
+                waiter.wait()
+            except BaseException:
+                if drain:
+                    self.runtime.ask_close(drain=False)
+                    waiter.wait()
+                raise
         finally:
             self._end()
 
@@ -262,6 +270,7 @@ class Lifecycle:
     def __init__(self, contents: Contents) -> None:
         self._contents = contents
         self._running: _Running | None = None
+        self._variants = PoolRefs(self.runtime)
         self.deployed_as: str | None = None
 
     @property
@@ -274,6 +283,10 @@ class Lifecycle:
         """Whether the app lives on an engine thread of its own."""
         return self._running is not None and self._running.owns_thread
 
+    def rename(self, name: str) -> None:
+        """Give the app another name for its next life."""
+        self._contents.name = name
+
     @property
     def _called(self) -> str | None:
         return self.deployed_as or self._contents.name
@@ -285,16 +298,28 @@ class Lifecycle:
             NotFoundError: If there is no such function.
             ExecutionError: If the app is not running.
         """
+        spec, target, _ = self._function(name)
+        runtime = self.runtime(name)
+        supervisor = runtime.supervisor(name, lambda: spec.supervisor(runtime))
+        return Binding(supervisor, supervisor.dispatcher, target)
+
+    def _function(self, name: str) -> tuple[PoolSpec, Target, Cron | Period | None]:
         found = self._contents.functions.get(name)
         if found is None:
             raise NotFoundError(
                 f"app '{self._called}' has no function '{name}'; it has: "
                 f"{', '.join(self._contents.functions) or 'none'}"
             )
-        spec, target, _ = found
-        runtime = self.runtime(name)
-        supervisor = runtime.supervisor(name, lambda: spec.supervisor(runtime))
-        return Binding(supervisor, supervisor.dispatcher, target)
+        return found
+
+    def variant(self, name: str, variation: Variation) -> tuple[PoolRef, Target]:
+        """Return the pool of a variant of function `name`, and its target.
+
+        Raises:
+            NotFoundError: If there is no such function.
+        """
+        spec, target, _ = self._function(name)
+        return self._variants.ref((name, variation), lambda: spec.varied(variation)), target
 
     def runtime(self, wanted: str = "a class") -> AppRuntime:
         running = self._running
@@ -307,7 +332,13 @@ class Lifecycle:
 
     def _new_runtime(self, host: Host, grace: float) -> AppRuntime:
         name = self._contents.name or "unnamed"
-        return AppRuntime(name, host, max_threads=self._contents.limits.max_threads, grace_s=grace)
+        return AppRuntime(
+            name,
+            host,
+            max_threads=self._contents.limits.max_threads,
+            grace_s=grace,
+            block_warning_s=self._contents.block_warning_s,
+        )
 
     def _check_not_running(self) -> None:
         if self._running is not None and not self._running.runtime.closed:
@@ -351,11 +382,12 @@ class Lifecycle:
         try:
             runtime = self._new_runtime(engine.host, grace)
             engine.run(self._begin, runtime)
+            self._running = _Running(runtime, engine)
+            self._warm()
         except BaseException:
+            self._running = None
             engine.stop()
             raise
-        self._running = _Running(runtime, engine)
-        self._warm()
 
     def detach(self) -> _Running | None:
         """Let go of the present life; the caller closes it."""
@@ -425,20 +457,6 @@ class Lifecycle:
                 f"app '{self._called}' has no class '{name}'; it has: {', '.join(self._contents.classes) or 'none'}"
             )
         return cls
-
-
-class AppFunction:
-    """The source of a function's own handle: its app, whenever that runs."""
-
-    __slots__ = ("_life", "_name")
-
-    def __init__(self, life: Lifecycle, name: str) -> None:
-        self._life = life
-        self._name = name
-
-    def bind(self) -> Binding:
-        """Return the present way to the function's pool."""
-        return self._life.bind_function(self._name)
 
 
 def _fire(dispatcher: Dispatcher, target: Target) -> None:

@@ -12,7 +12,7 @@ from attrs import define
 from actorpool._core._config import Concurrency
 from actorpool.exception import InvalidError
 
-__all__ = ["Marks", "concurrent", "marks_of"]
+__all__ = ["Marks", "concurrency_of", "concurrent", "marks_of"]
 
 T = TypeVar("T")
 
@@ -51,6 +51,13 @@ def _mark(thing: Any, decorator: str) -> Marks:
     return marks
 
 
+def concurrency_of(max_inputs: int, target_inputs: int | None) -> Concurrency:
+    """Return the checked pair; None for `target_inputs` stands for `max_inputs`."""
+    if target_inputs is not None and not target_inputs:
+        raise InvalidError("target_inputs must be at least 1, not 0")
+    return Concurrency(max_inputs=max_inputs, target_inputs=target_inputs or 0)
+
+
 def concurrent(*, max_inputs: int, target_inputs: int | None = None) -> Callable[[T], T]:
     """Let each container of the function or class execute up to `max_inputs` inputs at once.
 
@@ -66,9 +73,7 @@ def concurrent(*, max_inputs: int, target_inputs: int | None = None) -> Callable
         InvalidError: If a number is out of range, or the decorator stands above `@app.function`.
         TypeError: If `max_inputs` is missing.
     """
-    if target_inputs is not None and not target_inputs:
-        raise InvalidError("target_inputs must be at least 1, not 0")
-    concurrency = Concurrency(max_inputs=max_inputs, target_inputs=target_inputs or 0)
+    concurrency = concurrency_of(max_inputs, target_inputs)
 
     def decorate(thing: T) -> T:
         marks = _mark(thing, "modal.concurrent")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from attrs import evolve, frozen
+from attrs import asdict, evolve, frozen
 
 from actorpool._actors._supervisor import Supervisor
 from actorpool._backends._local import LocalContainer
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from actorpool._backends._workload import ContainerBackend
     from actorpool._host._base import Nursery
 
-__all__ = ["PoolSpec", "check_options", "pool_spec"]
+    from .retries import Retries
+
+__all__ = ["PoolSpec", "Variation", "check_options", "pool_spec"]
 
 # Keyword arguments of Modal's decorators that mean something in its cloud only.
 CLOUD_ONLY: Final = frozenset(
@@ -89,6 +91,41 @@ def check_options(where: str, options: Mapping[str, object]) -> None:
 
 
 @frozen(kw_only=True)
+class Variation:
+    """What a variant of a function or class has otherwise; None for what it leaves alone.
+
+    Raises:
+        InvalidError: If a value is out of range.
+    """
+
+    retries: int | Retries | None = None
+    max_containers: int | None = None
+    buffer_containers: int | None = None
+    scaledown_window: float | None = None
+    timeout: float | None = None
+    concurrency: Concurrency | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.settings_over(AutoscalerSettings())
+        if self.timeout is not None:
+            check_seconds("timeout", self.timeout)
+        RetryPolicy.of(self.retries)
+
+    def merged(self, later: Variation) -> Variation:
+        """Return this variation with what `later` gives over it."""
+        changes = {name: value for name, value in asdict(later, recurse=False).items() if value is not None}
+        return evolve(self, **changes)
+
+    def settings_over(self, settings: AutoscalerSettings) -> AutoscalerSettings:
+        """Return `settings` with the variant's own over them."""
+        return settings.merged(
+            max_containers=self.max_containers,
+            buffer_containers=self.buffer_containers,
+            scaledown_window=self.scaledown_window,
+        )
+
+
+@frozen(kw_only=True)
 class PoolSpec:
     """All that is known of a pool before it runs."""
 
@@ -136,7 +173,7 @@ class PoolSpec:
 
         def make_backend(name: str, nursery: Nursery) -> ContainerBackend:
             return LocalContainer(
-                name, workload, runtime.host, nursery, supervisor.dispatcher.complete, runtime.gate
+                name, workload, runtime.host, nursery, supervisor.dispatcher.complete, runtime.gate, runtime.watch
             )
 
         supervisor = Supervisor(
@@ -150,6 +187,22 @@ class PoolSpec:
             referenced=referenced,
         )
         return supervisor
+
+    def varied(self, variation: Variation) -> PoolSpec:
+        """Return the spec of a variant.
+
+        Raises:
+            InvalidError: If what is given contradicts what is left alone, such as a maximum below the minimum.
+        """
+        concurrency = variation.concurrency or self.concurrency
+        return evolve(
+            self,
+            settings=variation.settings_over(self.settings),
+            timeout=self.timeout if variation.timeout is None else variation.timeout,
+            retry=self.retry if variation.retries is None else RetryPolicy.of(variation.retries),
+            concurrency=concurrency,
+            workload=evolve(self.workload, max_inputs=concurrency.max_inputs),
+        )
 
     def with_workload(self, workload: Workload) -> PoolSpec:
         """Return this spec for another workload: a class with its parameters bound."""

@@ -9,15 +9,17 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from actorpool._backends._workload import Target, Workload
-from actorpool._core._config import Concurrency, Limits
+from actorpool._core._config import Concurrency, Limits, check_seconds
 from actorpool._core._schedule import Cron, Period
 from actorpool.exception import InvalidError
 
-from ._lifecycle import AppFunction, Contents, Deploy, Lifecycle, Run, Stop
+from ._class_definition import ClassDefinition
+from ._lifecycle import Contents, Deploy, Lifecycle, Run, Stop
 from ._marks import marks_of
 from ._method import Method
+from ._sources import FunctionSource
 from ._spec import check_options, pool_spec
-from .cls import ClassDefinition, Cls
+from .cls import Cls
 from .function import Function
 
 if TYPE_CHECKING:
@@ -78,6 +80,8 @@ class App:
         name: The app's name, for messages and for lookups once it is deployed.
         limits: Limits of its functions, and the ceiling of its threads.
         policy: Makes the scaling policy of each function; default `WindowPolicy`.
+        block_warning: Log a warning when an asynchronous function blocks the event loop for this long, in
+            seconds (> 0): with its name, the time, and the line. None turns that off.
 
     Attributes:
         run: Runs the app for the length of a `with` or `async with` block.
@@ -94,6 +98,7 @@ class App:
         *,
         limits: Limits | None = None,
         policy: PolicyFactory | None = None,
+        block_warning: float | None = 0.1,
         **cloud_only: object,
     ) -> None:
         if name is not None and not isinstance(name, str):
@@ -101,7 +106,9 @@ class App:
         check_options("App", cloud_only)
         self._name = name
         self._policy = policy
-        self._contents = Contents(name, Limits() if limits is None else limits)
+        if block_warning is not None:
+            check_seconds("block_warning", block_warning)
+        self._contents = Contents(name, Limits() if limits is None else limits, block_warning)
         self._functions: dict[str, Function[..., Any, Any]] = {}
         self._entrypoints: dict[str, LocalEntrypoint[..., Any]] = {}
         self._life = Lifecycle(self._contents)
@@ -237,7 +244,7 @@ class App:
                 "function '%s' is defined twice in app '%s'; the newer one wins", called, self._name
             )
         self._contents.functions[called] = (spec, target, schedule)
-        function: Function[..., Any, Any] = Function(called, AppFunction(self._life, called), raw)
+        function: Function[..., Any, Any] = Function(called, FunctionSource(lambda: self._life, called), raw)
         self._functions[called] = function
         return function
 
@@ -347,7 +354,9 @@ class App:
                     "function '%s' of app '%s' replaces one of app '%s'", called, other._name, self._name
                 )
             self._contents.functions[called] = (spec, target, schedule)
-            self._functions[called] = Function(called, AppFunction(self._life, called), target.function)
+            self._functions[called] = Function(
+                called, FunctionSource(lambda: self._life, called), target.function
+            )
         for called, cls in other._contents.classes.items():
             if called in self._contents.classes:
                 logger.warning(

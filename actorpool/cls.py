@@ -7,184 +7,30 @@ One that has scaled to zero and that nobody refers to is forgotten: any number o
 
 from __future__ import annotations
 
-import inspect
 import threading
-import typing
-from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from actorpool._backends._workload import Hook, Target, Workload
-from actorpool._core._config import AutoscalerSettings
-from actorpool.exception import ExecutionError, InvalidError, NotFoundError
+from actorpool._backends._workload import Target, Workload
+from actorpool.exception import InvalidError, NotFoundError
 
-from ._binding import Binding
-from ._marks import marks_of
-from ._method import HANDLE_ATTRIBUTE, MISSING, Method, Parameter, hook_kind
-from .function import Function, UpdateAutoscaler
+from ._binding import Binding, ChangeSettings, Source
+from ._class_definition import ClassDefinition, is_hashable
+from ._deployments import deployed_app
+from ._marks import concurrency_of
+from ._pool_ref import PoolRef, PoolRefs
+from ._spec import Variation, check_options
+from .function import Autoscaling, Function, UpdateAutoscaler
 
 if TYPE_CHECKING:
-    from actorpool._actors._autoscaler import Autoscaler
     from actorpool._actors._runtime import AppRuntime
-    from actorpool._actors._supervisor import Supervisor
+    from actorpool._core._config import AutoscalerSettings
 
     from ._spec import PoolSpec
+    from .retries import Retries
 
 __all__ = ["Cls", "Obj"]
-
-_CHECKED_TYPES: Final = (str, int, float, bool, bytes)
-
-
-class ClassDefinition:
-    """A user's class, read once: its parameters, methods and hooks."""
-
-    def __init__(self, user_cls: type) -> None:
-        self.user_cls = user_cls
-        self.name = user_cls.__name__
-        self.parameters = _parameters(user_cls)
-        self.methods = {name: value for name, value in _members(user_cls) if isinstance(value, Method)}
-        hooks = [value for _, value in _members(user_cls)]
-        self.enter = tuple(_as_hook(value) for value in hooks if hook_kind(value) == "enter")
-        self.exit = tuple(_as_hook(value) for value in hooks if hook_kind(value) == "exit")
-        self.has_init = "__init__" in {name for base in user_cls.__mro__[:-1] for name in vars(base)}
-        if self.has_init and self.parameters:
-            raise InvalidError(
-                f"class '{self.name}' has parameters and an __init__; drop the __init__ and use "
-                "an @modal.enter() method"
-            )
-        for name, (parameter, _) in self.parameters.items():
-            if parameter.init and not _is_hashable(parameter.default):
-                raise InvalidError(
-                    f"parameter '{name}' of class '{self.name}' has the default {parameter.default!r}; a parameter "
-                    "tells pools apart, so its values must be hashable"
-                )
-        for name, method in self.methods.items():
-            if marks_of(method.function).concurrency is not None:
-                raise InvalidError(
-                    f"@modal.concurrent does not go on a method ('{self.name}.{name}'): decorate the class, "
-                    "its methods share the slots"
-                )
-
-    @property
-    def needs_parameters(self) -> bool:
-        """Whether there is no instance without parameters."""
-        if self.has_init:
-            wanted = list(inspect.signature(self.user_cls).parameters.values())
-            return any(
-                p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in wanted
-            )
-        return any(
-            parameter.default is MISSING for parameter, _ in self.parameters.values() if parameter.init
-        )
-
-    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Return the values of all constructor parameters, checked.
-
-        Raises:
-            InvalidError: For positional arguments, or a missing or unknown parameter.
-            TypeError: If a value is not of its annotation's type.
-            ValueError: If a value cannot be hashed.
-        """
-        if self.has_init:
-            try:
-                bound = inspect.signature(self.user_cls).bind(*args, **kwargs)
-            except TypeError as error:
-                raise InvalidError(f"{self.name}(...): {error}") from None
-            bound.apply_defaults()
-            values = dict(bound.arguments)
-        else:
-            values = self._values(args, kwargs)
-        for name, value in values.items():
-            if not _is_hashable(value):
-                raise ValueError(
-                    f"{self.name}({name}={value!r}): a parameter tells pools apart, so it must be hashable"
-                )
-        return values
-
-    def _values(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        declared = {name: pair for name, pair in self.parameters.items() if pair[0].init}
-        if args:
-            raise InvalidError(
-                f"{self.name}(...) takes its parameters by keyword: {', '.join(declared) or 'it has none'}"
-            )
-        unknown = [name for name in kwargs if name not in declared]
-        if unknown:
-            raise InvalidError(
-                f"{self.name}(...) has no parameter '{unknown[0]}'; declare it in the class: "
-                f"{unknown[0]}: str = modal.parameter()"
-            )
-        values: dict[str, Any] = {}
-        for name, (parameter, annotation) in declared.items():
-            value = kwargs.get(name, parameter.default)
-            if value is MISSING:
-                raise InvalidError(
-                    f"{self.name}(...) needs its parameter '{name}': write {self.name}({name}=...)"
-                )
-            if annotation in _CHECKED_TYPES and not _is_a(value, annotation):
-                raise TypeError(f"{self.name}({name}=...) must be {annotation.__name__}, not {value!r}")
-            values[name] = value
-        return values
-
-    def build(self, values: Mapping[str, Any], handle: Obj) -> Any:
-        """Make an object of the user's class with the parameters' values."""
-        if self.has_init:
-            instance: Any = object.__new__(self.user_cls)
-            vars(instance)[HANDLE_ATTRIBUTE] = handle
-            bound = inspect.signature(self.user_cls).bind_partial()
-            bound.arguments.update(values)
-            instance.__init__(*bound.args, **bound.kwargs)
-            return instance
-        instance = self.user_cls()
-        vars(instance)[HANDLE_ATTRIBUTE] = handle
-        for name, (parameter, _) in self.parameters.items():
-            value = values.get(name, parameter.default)
-            if value is not MISSING:
-                setattr(instance, name, value)
-        return instance
-
-
-class _InstancePool:
-    """The pool of one parameter set: what handles hold on to, so that it is not forgotten under them."""
-
-    __slots__ = ("__weakref__", "_cls", "_supervisor", "key", "values")
-
-    def __init__(self, cls: Cls, key: Hashable, values: dict[str, Any]) -> None:
-        self._cls = cls
-        self._supervisor: Supervisor | None = None
-        self.key = key
-        self.values = values
-
-    def __del__(self) -> None:
-        # The last handle is gone: the supervisor, if it idles without containers, may end.
-        if self._supervisor is not None:
-            self._supervisor.look()
-
-    def supervisor(self) -> Supervisor:
-        """Return the supervisor, made if there is none."""
-        runtime = self._cls.runtime()
-        self._supervisor = runtime.supervisor(self.key, lambda: self._make(runtime))
-        return self._supervisor
-
-    def _make(self, runtime: AppRuntime) -> Supervisor:
-        cls, key, values = self._cls, self.key, self.values
-        definition = cls.definition
-
-        def build() -> Any:
-            # The container's object has a handle of its own only while the container lives.
-            return definition.build(values, cls.instance(values))
-
-        workload = Workload(
-            name=definition.name,
-            targets=tuple(cls.targets.values()),
-            max_inputs=cls.spec.concurrency.max_inputs,
-            build=build,
-            enter=definition.enter,
-            exit=definition.exit,
-        )
-        spec = cls.spec.with_workload(workload)
-        return spec.supervisor(
-            runtime, settings=runtime.overrides.get(key), referenced=lambda: cls.is_referenced(key)
-        )
 
 
 class _MethodSource:
@@ -192,7 +38,7 @@ class _MethodSource:
 
     __slots__ = ("_method", "_pool", "_targets")
 
-    def __init__(self, pool: _InstancePool, targets: Mapping[str, Target], method: str) -> None:
+    def __init__(self, pool: PoolRef, targets: Mapping[str, Target], method: str) -> None:
         self._pool = pool
         self._targets = targets
         self._method = method
@@ -200,6 +46,20 @@ class _MethodSource:
     def bind(self) -> Binding:
         supervisor = self._pool.supervisor()
         return Binding(supervisor, supervisor.dispatcher, self._targets[self._method])
+
+    def update(self, change: ChangeSettings) -> AutoscalerSettings:
+        method = self._targets[self._method].name
+        raise InvalidError(
+            f"'{method}' is a method, which shares the pool of its instance; change the settings of the instance: "
+            f"obj.update_autoscaler(...)"
+        )
+
+    def varied(self, variation: Variation) -> Source:
+        method = self._targets[self._method].name
+        raise InvalidError(
+            f"'{method}' is a method, which shares the pool of its instance; make a variant of the class: "
+            f"MyClass.with_options(...)"
+        )
 
 
 class Obj:
@@ -218,41 +78,35 @@ class Obj:
         self._cls = cls
         self._args = args
         self._kwargs = kwargs
-        self._resolved: tuple[Cls, _InstancePool] | None = None
+        self._resolved: tuple[Cls, PoolRef] | None = None
         self._functions: dict[str, Function[..., Any, Any]] = {}
+        self._values: dict[str, Any] = {}
         self._local: Any = None
         self._local_lock = threading.RLock()
         self._entered = False
-        self.update_autoscaler = UpdateAutoscaler(self._bind_any)
+        self.update_autoscaler = UpdateAutoscaler(self._update)
+        self.autoscaler = Autoscaling(self._settings, self._update)
 
-    def _resolve(self) -> tuple[Cls, _InstancePool]:
+    def _resolve(self) -> tuple[Cls, PoolRef]:
         cls = self._cls.resolve()
         if self._resolved is None or self._resolved[0] is not cls:
-            values = cls.definition.bind(self._args, self._kwargs)
-            self._resolved = (cls, cls.pool(values))
+            self._values = cls.definition.bind(self._args, self._kwargs)
+            self._resolved = (cls, cls.pool(self._values))
             self._functions.clear()
         return self._resolved
 
-    def _bind_any(self) -> Binding:
-        _, pool = self._resolve()
-        supervisor = pool.supervisor()
-        runtime = self._cls.resolve().runtime()
+    def _update(self, change: ChangeSettings) -> AutoscalerSettings:
+        return self._resolve()[1].update(change)
 
-        return Binding(
-            _Remembering(supervisor, runtime, pool.key), supervisor.dispatcher, Target("", _nothing, False)
-        )
+    def _settings(self) -> AutoscalerSettings:
+        return self._resolve()[1].supervisor().dispatcher.settings
 
     def bound_method(self, name: str, instance: Any) -> Function[..., Any, Any]:
         """Return the handle of method `name`, whose `.local` runs on `instance`."""
         cls, pool = self._resolve()
         method = cls.definition.methods[name]
         raw = method.function.__get__(instance)
-        return Function(
-            f"{cls.definition.name}.{name}",
-            _MethodSource(pool, cls.targets, name),
-            raw,
-            owner=cls.definition.name,
-        )
+        return Function(f"{cls.definition.name}.{name}", _MethodSource(pool, cls.targets, name), raw)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -274,10 +128,7 @@ class Obj:
             local.__doc__ = method.function.__doc__
             raw = None if isinstance(self._cls, _LookedUpCls) else local
             function = self._functions[name] = Function(
-                f"{cls.definition.name}.{name}",
-                _MethodSource(pool, cls.targets, name),
-                raw,
-                owner=cls.definition.name,
+                f"{cls.definition.name}.{name}", _MethodSource(pool, cls.targets, name), raw
             )
         return function
 
@@ -285,8 +136,8 @@ class Obj:
         """Return the object for local use, made at the first call; enter hooks are not run by this."""
         with self._local_lock:
             if self._local is None:
-                cls, pool = self._resolve()
-                self._local = cls.definition.build(pool.values, self)
+                cls, _ = self._resolve()
+                self._local = cls.definition.build(self._values, self)
             return self._local
 
     def _entered_object(self) -> Any:
@@ -309,35 +160,19 @@ class Obj:
         return f"<{self._cls.name}({given})>"
 
 
-class _Remembering:
-    """A supervisor whose changed settings outlast it, for when its pool is forgotten and comes again."""
-
-    def __init__(self, supervisor: Supervisor, runtime: AppRuntime, key: Hashable) -> None:
-        self._supervisor = supervisor
-        self._runtime = runtime
-        self._key = key
-
-    @property
-    def name(self) -> str:
-        return self._supervisor.name
-
-    @property
-    def autoscaler(self) -> Autoscaler | None:
-        return self._supervisor.autoscaler
-
-    def update(self, change: Callable[[AutoscalerSettings], AutoscalerSettings]) -> AutoscalerSettings:
-        settings = self._supervisor.update(change)
-        self._runtime.overrides[self._key] = settings
-        return settings
-
-
 class Cls:
     """A class under `@app.cls`; calling it gives a handle to an instance, not an object of the class."""
 
     _actorpool_handle = True
 
     def __init__(
-        self, definition: ClassDefinition, spec: PoolSpec, runtime: Callable[[], AppRuntime]
+        self,
+        definition: ClassDefinition,
+        spec: PoolSpec,
+        runtime: Callable[[], AppRuntime],
+        *,
+        refs: PoolRefs | None = None,
+        variation: Variation | None = None,
     ) -> None:
         self.definition = definition
         self.spec = spec
@@ -347,8 +182,9 @@ class Cls:
             name: Target(f"{definition.name}.{name}", method.function, method.is_async, method.is_generator)
             for name, method in definition.methods.items()
         }
-        self._pools: WeakValueDictionary[Hashable, _InstancePool] = WeakValueDictionary()
-        self._lock = threading.Lock()
+        self._refs = PoolRefs(runtime) if refs is None else refs
+        self._variation = Variation() if variation is None else variation
+        self._variants: WeakValueDictionary[Variation, Cls] = WeakValueDictionary()
         self.__doc__ = definition.user_cls.__doc__
 
     @staticmethod
@@ -363,11 +199,47 @@ class Cls:
     def __call__(self, *args: Any, **kwargs: Any) -> Obj:
         """Return a handle to the instance with these parameters; the same parameters share one pool."""
         for value in (*args, *kwargs.values()):
-            if not _is_hashable(value):
+            if not is_hashable(value):
                 raise ValueError(
                     f"{self.name}(...): a parameter tells pools apart, so it must be hashable, not {value!r}"
                 )
         return Obj(self, args, kwargs)
+
+    def with_options(
+        self,
+        *,
+        retries: int | Retries | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: float | None = None,
+        timeout: float | None = None,
+        **cloud_only: object,
+    ) -> Cls:
+        """Return a class whose instances have pools of their own with these options; see `Function.with_options`."""
+        check_options("with_options", cloud_only)
+        return self.varied(
+            Variation(
+                retries=retries,
+                max_containers=max_containers,
+                buffer_containers=buffer_containers,
+                scaledown_window=scaledown_window,
+                timeout=timeout,
+            )
+        )
+
+    def with_concurrency(self, *, max_inputs: int, target_inputs: int | None = None) -> Cls:
+        """Return a class as if decorated with `concurrent`; see `Function.with_concurrency`."""
+        return self.varied(Variation(concurrency=concurrency_of(max_inputs, target_inputs)))
+
+    def varied(self, variation: Variation) -> Cls:
+        """Return this class with `variation` over what it varies already; the same variation, the same class."""
+        merged = self._variation.merged(variation)
+        found = self._variants.get(merged)
+        if found is None:
+            spec = self.spec.varied(variation)
+            found = Cls(self.definition, spec, self.runtime, refs=self._refs, variation=merged)
+            self._variants[merged] = found
+        return found
 
     def resolve(self) -> Cls:
         """Return the class itself."""
@@ -377,19 +249,27 @@ class Cls:
         """Return a handle for values that are bound already."""
         return Obj(self, (), dict(values))
 
-    def pool(self, values: dict[str, Any]) -> _InstancePool:
+    def pool(self, values: dict[str, Any]) -> PoolRef:
         """Return the pool of a parameter set."""
-        key = (self.name, tuple((name, type(value), value) for name, value in sorted(values.items())))
-        with self._lock:
-            pool = self._pools.get(key)
-            if pool is None:
-                pool = self._pools[key] = _InstancePool(self, key, values)
-            return pool
+        parameters = tuple((name, type(value), value) for name, value in sorted(values.items()))
+        return self._refs.ref((self.name, parameters, self._variation), lambda: self._spec_for(values))
 
-    def is_referenced(self, key: Hashable) -> bool:
-        """Whether a handle to this parameter set exists."""
-        with self._lock:
-            return key in self._pools
+    def _spec_for(self, values: dict[str, Any]) -> PoolSpec:
+        definition = self.definition
+
+        def build() -> Any:
+            # The object's own handle, for methods that call each other, lives no longer than the container.
+            return definition.build(values, self.instance(values))
+
+        workload = Workload(
+            name=definition.name,
+            targets=tuple(self.targets.values()),
+            max_inputs=self.spec.concurrency.max_inputs,
+            build=build,
+            enter=definition.enter,
+            exit=definition.exit,
+        )
+        return self.spec.with_workload(workload)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -405,17 +285,24 @@ class _LookedUpCls:
 
     _actorpool_handle = True
 
-    def __init__(self, app_name: str, name: str) -> None:
+    def __init__(self, app_name: str, name: str, variation: Variation | None = None) -> None:
         self._app_name = app_name
         self.name = name
+        self._variation = variation
 
     def __call__(self, *args: Any, **kwargs: Any) -> Obj:
         return Obj(self, args, kwargs)
 
     def resolve(self) -> Cls:
-        from ._deployments import deployed_app
+        cls = deployed_app(self._app_name, "class", self.name).class_named(self.name)
+        return cls if self._variation is None else cls.varied(self._variation)
 
-        return deployed_app(self._app_name, "class", self.name).class_named(self.name)
+    with_options = Cls.with_options
+    with_concurrency = Cls.with_concurrency
+
+    def varied(self, variation: Variation) -> _LookedUpCls:
+        merged = variation if self._variation is None else self._variation.merged(variation)
+        return _LookedUpCls(self._app_name, self.name, merged)
 
     def hydrate(self) -> _LookedUpCls:
         """Look the class up now; return itself."""
@@ -424,56 +311,3 @@ class _LookedUpCls:
 
     def __repr__(self) -> str:
         return f"<Cls '{self.name}' of app '{self._app_name}'>"
-
-
-def _members(user_cls: type) -> list[tuple[str, Any]]:
-    """Return the class's attributes, base classes first, each name once, in order of definition."""
-    members: dict[str, Any] = {}
-    for base in reversed(user_cls.__mro__[:-1]):
-        members.update(vars(base))
-    return list(members.items())
-
-
-def _parameters(user_cls: type) -> dict[str, tuple[Parameter, Any]]:
-    """Return `{name: (parameter, annotation)}` of the class and its bases."""
-    found = {name: value for name, value in _members(user_cls) if isinstance(value, Parameter)}
-    if not found:
-        return {}
-    try:
-        annotations = typing.get_type_hints(user_cls)
-    except NameError:
-        # An annotation that only a type checker can resolve: its values are not checked.
-        annotations = dict.fromkeys(
-            (name for base in user_cls.__mro__ for name in vars(base).get("__annotations__", ())), Any
-        )
-    for name in found:
-        if name not in annotations:
-            raise InvalidError(
-                f"parameter '{name}' of class '{user_cls.__name__}' needs an annotation: "
-                f"{name}: str = modal.parameter()"
-            )
-    return {name: (value, annotations[name]) for name, value in found.items()}
-
-
-def _is_a(value: object, annotation: type) -> bool:
-    if annotation is not bool and isinstance(value, bool):
-        return False
-    if annotation is float:
-        return isinstance(value, (int, float))
-    return isinstance(value, annotation)
-
-
-def _is_hashable(value: object) -> bool:
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
-
-
-def _as_hook(function: Callable[..., Any]) -> Hook:
-    return Hook(function, inspect.iscoroutinefunction(function))
-
-
-def _nothing() -> None:
-    raise ExecutionError("this target takes no inputs")

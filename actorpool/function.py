@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar
 
 from attrs import asdict, frozen
 
-from actorpool._core._config import AutoscalerSettings
+from actorpool._core._config import UNSET, AutoscalerSettings, Unset
 from actorpool._core._counts import PoolCounts
 from actorpool.exception import ExecutionError, InvalidError
 
-from ._binding import Binding, Source
+from ._binding import ChangeSettings, Source
+from ._marks import concurrency_of
+from ._sources import DeployedFunction
+from ._spec import Variation, check_options
 from ._verbs import ForEach, Map, Remote, Spawn, Starmap
 
 if TYPE_CHECKING:
     from actorpool._actors._autoscaler import ScalingRecord
-    from actorpool._core._pool import Pool
+
+    from ._binding import Binding
+    from .retries import Retries
 
 __all__ = ["Function", "FunctionStatistics", "FunctionStats"]
 
@@ -53,10 +58,10 @@ class FunctionStatistics(PoolCounts):
 class UpdateAutoscaler:
     """The verb `update_autoscaler`."""
 
-    __slots__ = ("_bind",)
+    __slots__ = ("_update",)
 
-    def __init__(self, bind: Callable[[], Binding]) -> None:
-        self._bind = bind
+    def __init__(self, update: Callable[[ChangeSettings], AutoscalerSettings]) -> None:
+        self._update = update
 
     def __call__(
         self,
@@ -82,7 +87,7 @@ class UpdateAutoscaler:
             ExecutionError: If the app is not running.
         Threads: Any.
         """
-        return self._bind().supervisor.update(
+        return self._update(
             lambda settings: settings.merged(
                 min_containers=min_containers,
                 max_containers=max_containers,
@@ -105,6 +110,49 @@ class UpdateAutoscaler:
             max_containers=max_containers,
             buffer_containers=buffer_containers,
             scaledown_window=scaledown_window,
+        )
+
+
+class Autoscaling:
+    """`f.autoscaler`: reads and changes the settings; here None clears, and what is not given stays."""
+
+    __slots__ = ("_settings", "_update")
+
+    def __init__(
+        self,
+        settings: Callable[[], AutoscalerSettings],
+        update: Callable[[ChangeSettings], AutoscalerSettings],
+    ) -> None:
+        self._settings = settings
+        self._update = update
+
+    def settings(self) -> AutoscalerSettings:
+        """Return the settings in force.
+
+        Raises:
+            ExecutionError: If the app is not running.
+        """
+        return self._settings()
+
+    def update(
+        self,
+        *,
+        min_containers: int | Unset | None = UNSET,
+        max_containers: int | Unset | None = UNSET,
+        buffer_containers: int | Unset | None = UNSET,
+        scaledown_window: float | Unset | None = UNSET,
+    ) -> AutoscalerSettings:
+        """Change what is given; None puts the default back: no minimum, no bound, no buffer, 60 seconds.
+
+        Otherwise as `update_autoscaler`.
+        """
+        return self._update(
+            lambda settings: settings.replaced(
+                min_containers=min_containers,
+                max_containers=max_containers,
+                buffer_containers=buffer_containers,
+                scaledown_window=scaledown_window,
+            )
         )
 
 
@@ -150,19 +198,17 @@ class Function(Generic[P, R_co, L_co]):
 
     _actorpool_handle = True
 
-    def __init__(
-        self, name: str, source: Source, raw: Callable[..., Any] | None, *, owner: str | None = None
-    ) -> None:
+    def __init__(self, name: str, source: Source, raw: Callable[..., Any] | None) -> None:
         self._name = name
         self._source = source
         self._raw = raw
-        self._owner = owner
         self.remote: Remote[P, R_co] = Remote(name, source)
         self.spawn: Spawn[P, R_co] = Spawn(name, source)
         self.map: Map[R_co] = Map(name, source)
         self.starmap: Starmap[R_co] = Starmap(name, source)
         self.for_each = ForEach(name, source)
-        self.update_autoscaler = UpdateAutoscaler(self._bind_pool)
+        self.update_autoscaler = UpdateAutoscaler(source.update)
+        self.autoscaler = Autoscaling(self._settings, source.update)
         self.get_current_stats = CurrentStats(source.bind)
         if raw is not None:
             self.__doc__ = raw.__doc__
@@ -179,8 +225,6 @@ class Function(Generic[P, R_co, L_co]):
             InvalidError: If `name` is that of a class's method; use `Cls.from_name` for those.
             NotFoundError: At its first use, if there is no such app or function.
         """
-        from ._deployments import DeployedFunction
-
         if "." in name:
             raise InvalidError(
                 f"'{name}' names a method of a class; use Cls.from_name({app_name!r}, ...) for it"
@@ -227,7 +271,7 @@ class Function(Generic[P, R_co, L_co]):
         """
         binding = self._source.bind()
         counts: PoolCounts = binding.dispatcher.counts()
-        settings: AutoscalerSettings = binding.dispatcher.read(_settings)
+        settings = binding.dispatcher.settings
         return FunctionStatistics(
             name=binding.supervisor.name, settings=settings, **asdict(counts, recurse=False)
         )
@@ -237,13 +281,51 @@ class Function(Generic[P, R_co, L_co]):
         autoscaler = self._source.bind().supervisor.autoscaler
         return [] if autoscaler is None else list(autoscaler.log)
 
-    def _bind_pool(self) -> Binding:
-        if self._owner is not None:
-            raise InvalidError(
-                f"'{self._name}' is a method, which shares the pool of its instance; call update_autoscaler on the "
-                f"{self._owner} instance"
-            )
-        return self._source.bind()
+    def with_options(
+        self,
+        *,
+        retries: int | Retries | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: float | None = None,
+        timeout: float | None = None,
+        **cloud_only: object,
+    ) -> Function[P, R_co, L_co]:
+        """Return a handle to a variant with a pool of its own; this function is untouched.
+
+        Variants stack: what is given later overrides what was given earlier, key by key. Handles with the same
+        options share one pool.
+
+        Args:
+            retries: As for `@app.function`; None leaves it as it is, as for all that follow.
+            max_containers: Likewise.
+            buffer_containers: Likewise.
+            scaledown_window: Likewise, in seconds.
+            timeout: Likewise, in seconds.
+            cloud_only: None; what only Modal's cloud has is refused by name.
+
+        Raises:
+            InvalidError: If an option is out of range, or this is a method.
+        """
+        check_options("with_options", cloud_only)
+        variation = Variation(
+            retries=retries,
+            max_containers=max_containers,
+            buffer_containers=buffer_containers,
+            scaledown_window=scaledown_window,
+            timeout=timeout,
+        )
+        return Function(self._name, self._source.varied(variation), self._raw)
+
+    def with_concurrency(
+        self, *, max_inputs: int, target_inputs: int | None = None
+    ) -> Function[P, R_co, L_co]:
+        """Return a handle to a variant as if decorated with `concurrent`; see `with_options`."""
+        variation = Variation(concurrency=concurrency_of(max_inputs, target_inputs))
+        return Function(self._name, self._source.varied(variation), self._raw)
+
+    def _settings(self) -> AutoscalerSettings:
+        return self._source.bind().dispatcher.settings
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Say what to write instead: a function object is not callable.
@@ -260,8 +342,8 @@ class Function(Generic[P, R_co, L_co]):
 
     def __repr__(self) -> str:
         try:
-            counts = self._source.bind().dispatcher.counts()
-            bound = self._source.bind().dispatcher.read(_settings).max_containers
+            dispatcher = self._source.bind().dispatcher
+            counts, bound = dispatcher.counts(), dispatcher.settings.max_containers
         except Exception:
             # Not running, or not found: a repr must not raise.
             return f"<Function '{self._name}' not running>"
@@ -275,7 +357,3 @@ class Function(Generic[P, R_co, L_co]):
 
 class NotCallableError(InvalidError, TypeError):
     """A function object was called as if it were the plain function."""
-
-
-def _settings(pool: Pool) -> AutoscalerSettings:
-    return pool.settings

@@ -18,22 +18,21 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from math import ceil
 from pathlib import Path
 from typing import Any
 
-from attrs import Factory, define, field
+from attrs import Factory, asdict, define
 
 from ._registry import Contender, Workload, contenders
 
-__all__ = ["Row", "header", "run_workload", "take_sample"]
+__all__ = ["Row", "header", "load_now", "run_workload", "take_sample"]
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
-_ROOT = Path(__file__).resolve().parent.parent
 _PEERS = ("actorpool", "aiometer", "anyio", "attrs", "uvloop")
 _ISOLATED_TIMEOUT_S = 300
 
@@ -50,8 +49,8 @@ class Row:
     samples: list[float] = Factory(list)
     skipped: str | None = None
     """Why there are no samples."""
-    failed: str | None = field(default=None)
-    """What went wrong."""
+    failed: str | None = None
+    """What went wrong; samples taken before it stay."""
 
     @property
     def median(self) -> float:
@@ -65,6 +64,15 @@ class Row:
             return 0.0
         low, _, high = statistics.quantiles(self.samples, n=4, method="inclusive")
         return (high - low) / abs(self.median)
+
+    def document(self) -> dict[str, Any]:
+        """Return what goes into the JSON file."""
+        return {**asdict(self), "median": self.median if self.samples else None, "spread": self.spread}
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> Row:
+        """Return the row of a JSON file."""
+        return cls(**{name: value for name, value in document.items() if name not in {"median", "spread"}})
 
 
 def loop_factory(loop: str) -> LoopFactory:
@@ -95,7 +103,7 @@ def header(loop: str) -> dict[str, Any]:
         "loop": loop,
         "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "load": _load(),
+        "load": load_now(),
         "versions": versions,
     }
 
@@ -111,7 +119,8 @@ def _processor() -> str:
     return platform.processor() or "unknown processor"
 
 
-def _load() -> float | None:
+def load_now() -> float | None:
+    """Return how many processes wanted to run, averaged over the last minute."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
@@ -165,34 +174,24 @@ def take_sample(workload: Workload, contender: Contender, n: int, loop: str) -> 
             async def main() -> Sequence[float]:
                 if inspect.iscoroutinefunction(function):
                     return await measure.sample_async(function, n)
-                async with _set_up_async(function) as run:
+                async with asynccontextmanager(function)() as run:
                     return await measure.sample_async(run, n)
 
             with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
                 return runner.run(main())
         if inspect.isgeneratorfunction(function):
-            with _set_up(function) as run:
+            with contextmanager(function)() as run:
                 return measure.sample(run, n)
         return measure.sample(function, n)
     finally:
         gc.collect()
 
 
-@contextmanager
-def _set_up(function: Callable[[], Generator[Any, None, None]]) -> Generator[Any, None, None]:
-    yield from function()
-
-
-@asynccontextmanager
-async def _set_up_async(function: Callable[[], AsyncGenerator[Any, None]]) -> AsyncGenerator[Any, None]:
-    async with asynccontextmanager(function)() as run:
-        yield run
-
-
 def _isolated(workload: Workload, contender: Contender, n: int, loop: str) -> Sequence[float]:
     """Take one sample in a process of its own."""
     command = [sys.executable, "-m", "benchmarks._child", workload.name, contender.name, str(n), loop]
-    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    # What is imported there is what is imported here.
+    paths = [path or os.getcwd() for path in sys.path]
     child = subprocess.run(
         command,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},

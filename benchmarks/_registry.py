@@ -54,6 +54,8 @@ class Workload:
     quick: int
     """How many with `--quick`."""
     goals: tuple[Goal, ...] = ()
+    counted: str = "inputs"
+    """What `full` and `quick` count."""
     most_rounds: int = 99
     isolated: bool = False
     """Whether each sample has a process of its own, so that nothing done before can be seen in it."""
@@ -98,13 +100,13 @@ def contender(
 
     Args:
         workload: Name of the workload.
-        name: Its name in the table; default the function's, with spaces.
+        name: Its name in the table; default the function's.
         role: "ours" is actorpool, "floor" the least that Python can do, written by hand.
         requires: A module without which the contender is skipped.
     """
 
     def decorate(function: C) -> C:
-        called = name or function.__name__.strip("_").replace("_", " ")
+        called = name or function.__name__
         if any(other.name == called for other in _contenders[workload]):
             raise ValueError(f"workload {workload!r} has a contender {called!r} already")
         _contenders[workload].append(
@@ -119,7 +121,8 @@ def load() -> list[Workload]:
     """Import every module of `benchmarks.workloads` and return the workloads, in their order."""
     from . import workloads
 
-    for module in sorted(module.name for module in pkgutil.iter_modules(workloads.__path__)):
+    found = sorted(module.name for module in pkgutil.iter_modules(workloads.__path__))
+    for module in sorted(found, key=lambda name: workloads.ORDER.index(name) if name in workloads.ORDER else 99):
         importlib.import_module(f"{workloads.__name__}.{module}")
     return list(_workloads.values())
 

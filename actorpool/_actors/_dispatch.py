@@ -150,6 +150,11 @@ class Dispatcher:
         with self._lock:
             return self._pool.counts(self._clock())
 
+    @property
+    def settings(self) -> AutoscalerSettings:
+        """The autoscaler settings in force."""
+        return self._pool.settings
+
     def read(self, question: Callable[[Pool], Any]) -> Any:
         """Return what `question` answers about the pool, asked under the lock; it must not change anything."""
         with self._lock:

@@ -18,6 +18,7 @@ from actorpool._backends._thread_gate import ThreadGate
 from actorpool._core import _effects as fx
 from actorpool._core._threads import ThreadBudget
 from actorpool._host._base import HostClosedError
+from actorpool._host._watchdog import open_watch
 from actorpool.exception import ClosedError
 
 from ._scheduler import Scheduler
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
     from actorpool._core._config import AutoscalerSettings
+    from actorpool._core._input import Input
+    from actorpool._core._pool import Pool
     from actorpool._host._base import CancelScope, Event, Host, Nursery, RootHandle
 
     from ._scheduler import Scheduled
@@ -39,11 +42,15 @@ logger = logging.getLogger("actorpool")
 class AppRuntime:
     """The actors of one app, on one host."""
 
-    def __init__(self, name: str, host: Host, *, max_threads: int, grace_s: float) -> None:
+    def __init__(
+        self, name: str, host: Host, *, max_threads: int, grace_s: float, block_warning_s: float | None = None
+    ) -> None:
         self.name = name
         self.host = host
         self.grace_s = grace_s
         self.gate = ThreadGate(host, ThreadBudget(max_threads), self._crowded)
+        self.watch = open_watch(host, block_warning_s, owns=self._owns, busy=self._runs_async)
+        """Sees to it that the user is told when an asynchronous function blocks the loop."""
         # {key: supervisor}; a key is a function's name, or a class with its parameters.
         self._supervisors: dict[Hashable, Supervisor] = {}
         self.overrides: dict[Hashable, AutoscalerSettings] = {}
@@ -146,6 +153,19 @@ class AppRuntime:
 
     # -- any thread ------------------------------------------------------------------------------
 
+    def _owns(self, input: Input) -> bool:
+        """Whether `input` holds a slot of this app."""
+        container = input.container
+
+        def holds(pool: Pool) -> bool:
+            return container is not None and input in container.inputs and container in pool.containers()
+
+        return any(supervisor.dispatcher.read(holds) for supervisor in self.supervisors().values())
+
+    def _runs_async(self) -> bool:
+        """Whether an asynchronous input holds a slot of this app."""
+        return any(supervisor.dispatcher.read(_runs_async) for supervisor in self.supervisors().values())
+
     def ask_close(self, *, drain: bool) -> None:
         """Let the app close: drain if every request says so, then cancel, stop the containers, end.
 
@@ -210,3 +230,9 @@ class AppRuntime:
             supervisor.refuse()
             return
         self._nursery.start_soon(self._supervise, key, supervisor, name=f"supervisor of {supervisor.name}")
+
+
+def _runs_async(pool: Pool) -> bool:
+    return pool.running > 0 and any(
+        input.target.is_async for container in pool.containers() for input in container.inputs
+    )

@@ -15,6 +15,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from actorpool._host._slots import open_task_slots
+from actorpool._host._watchdog import NO_WATCH, Watch
 
 from ._threads import ThreadSlots
 
@@ -44,10 +45,11 @@ class LocalContainer:
         "_host",
         "_instance",
         "_name",
+        "_route",
         "_tasks",
         "_threads",
+        "_watch",
         "_workload",
-        "_route",
     )
 
     def __init__(
@@ -58,6 +60,7 @@ class LocalContainer:
         nursery: Nursery,
         complete: Complete,
         gate: ThreadGate,
+        watch: Watch = NO_WATCH,
     ) -> None:
         self._name = name
         self._gate = gate
@@ -68,13 +71,15 @@ class LocalContainer:
         self._instance: Any = None
         # {target: what to call}, filled in by `start`, before the first input.
         self._calls: dict[Target, Callable[..., Any]] = {}
-        self._tasks = open_task_slots(host, nursery, complete, self._calls)
-        self._threads = ThreadSlots(name, workload.threads, host, complete, self._calls)
         kinds = {target.is_async for target in workload.targets}
+        self._watch = watch if True in kinds else NO_WATCH
+        self._tasks = open_task_slots(host, nursery, complete, self._calls, self._watch)
+        self._threads = ThreadSlots(name, workload.threads, host, complete, self._calls)
         # The usual container runs one kind of input: no detour for it.
         self._route: Callable[[Input], None] = (
             self._send_either if len(kinds) > 1 else self._tasks.send if True in kinds else self._threads.send
         )
+        self._watch.enter()
 
     @property
     def send(self) -> Callable[[Input], None]:
@@ -110,6 +115,7 @@ class LocalContainer:
         if tasks:
             with self._host.move_on_after(grace_s):
                 await self._tasks.returned(tasks)
+        self._watch.leave()
         if self._entered:
             for hook in self._workload.exit:
                 await self._run_exit_hook(hook, grace_s)

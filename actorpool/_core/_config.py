@@ -8,13 +8,34 @@ an environment, a file or a clock.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Final
 
 from attrs import evolve, frozen
 
 from actorpool.exception import InvalidError
 
-__all__ = ["AutoscalerSettings", "Concurrency", "Limits", "Restart", "check_count", "check_seconds"]
+__all__ = [
+    "UNSET",
+    "AutoscalerSettings",
+    "Concurrency",
+    "Limits",
+    "Restart",
+    "Unset",
+    "check_count",
+    "check_seconds",
+]
+
+
+class Unset:
+    """Type of `UNSET`, which tells "not given" from None where None means something."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Final = Unset()
 
 
 def check_count(name: str, value: object, *, least: int) -> int:
@@ -87,6 +108,21 @@ class AutoscalerSettings:
         }
         changes = {name: value for name, value in given.items() if value is not None}
         return evolve(self, **changes) if changes else self
+
+
+    def replaced(self, **values: int | float | Unset | None) -> AutoscalerSettings:
+        """Return these settings with the given fields replaced; None puts a field's default back.
+
+        Raises:
+            InvalidError: If the result would be invalid.
+        """
+        defaults = AutoscalerSettings()
+        given: dict[str, Any] = {
+            name: getattr(defaults, name) if value is None else value
+            for name, value in values.items()
+            if not isinstance(value, Unset)
+        }
+        return evolve(self, **given) if given else self
 
 
 @frozen

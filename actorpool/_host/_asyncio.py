@@ -19,7 +19,7 @@ import contextvars
 import functools
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypeVar, cast
@@ -31,7 +31,7 @@ from ._base import Bridge, ClosedResourceError, HostNotRunningError, RootHandle,
 from ._bridge import AsyncioBridge
 from ._virtual import VirtualTimeLoop
 
-__all__ = ["AsyncioHost"]
+__all__ = ["AsyncioHost", "run_async"]
 
 T = TypeVar("T")
 
@@ -387,3 +387,11 @@ class AsyncioHost:
 
     async def checkpoint(self) -> None:
         await asyncio.sleep(0)
+
+
+def run_async(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run `await function()` on a fresh asyncio loop in this thread and return its result.
+
+    The loop is the one that the process's event loop policy makes, as for `asyncio.run`.
+    """
+    return asyncio.run(function())

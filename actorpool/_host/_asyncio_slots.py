@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from ._base import Bridge
     from ._slots import Calls, Complete
+    from ._watchdog import Watch
 
 __all__ = ["AsyncioTaskSlots"]
 
@@ -53,13 +54,14 @@ async def _guarded(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict
 class AsyncioTaskSlots:
     """Runs inputs as asyncio tasks."""
 
-    __slots__ = ("_bridge", "_calls", "_complete", "_loop")
+    __slots__ = ("_bridge", "_calls", "_complete", "_loop", "_watch")
 
-    def __init__(self, bridge: Bridge, complete: Complete, calls: Calls) -> None:
+    def __init__(self, bridge: Bridge, complete: Complete, calls: Calls, watch: Watch) -> None:
         self._bridge = bridge
         self._loop = asyncio.get_running_loop()
         self._complete = complete
         self._calls = calls
+        self._watch = watch
 
     def send(self, input: Input) -> None:
         """Run `input`; see `TaskSlots.send`."""
@@ -82,6 +84,8 @@ class AsyncioTaskSlots:
             await asyncio.wait(tasks)
 
     def _run(self, first: Input) -> None:
+        if self._watch.parked:
+            self._watch.wake()
         input: Input | None = first
         run = 0
         while input is not None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from actorpool._core._input import Input
 
     from ._base import Host, Nursery
+    from ._watchdog import Watch
 
 __all__ = ["Calls", "Complete", "TaskSlots", "open_task_slots"]
 
@@ -44,12 +45,14 @@ class TaskSlots(Protocol):
         ...
 
 
-def open_task_slots(host: Host, nursery: Nursery, complete: Complete, calls: Calls) -> TaskSlots:
+def open_task_slots(
+    host: Host, nursery: Nursery, complete: Complete, calls: Calls, watch: Watch
+) -> TaskSlots:
     """Return task slots on `host`; where the library wants it, the tasks are children of `nursery`."""
     if host.name == "asyncio":
         from ._asyncio_slots import AsyncioTaskSlots
 
-        return AsyncioTaskSlots(host.bridge, complete, calls)
+        return AsyncioTaskSlots(host.bridge, complete, calls, watch)
     from ._trio_slots import TrioTaskSlots
 
-    return TrioTaskSlots(host.bridge, nursery, complete, calls)
+    return TrioTaskSlots(host.bridge, nursery, complete, calls, watch)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ._base import Bridge, Nursery
     from ._slots import Calls, Complete
+    from ._watchdog import Watch
 
 __all__ = ["TrioTaskSlots"]
 
@@ -30,13 +31,16 @@ __all__ = ["TrioTaskSlots"]
 class TrioTaskSlots:
     """Runs inputs as trio tasks."""
 
-    __slots__ = ("_bridge", "_calls", "_complete", "_nursery", "_returned")
+    __slots__ = ("_bridge", "_calls", "_complete", "_nursery", "_returned", "_watch")
 
-    def __init__(self, bridge: Bridge, nursery: Nursery, complete: Complete, calls: Calls) -> None:
+    def __init__(
+        self, bridge: Bridge, nursery: Nursery, complete: Complete, calls: Calls, watch: Watch
+    ) -> None:
         self._bridge = bridge
         self._nursery = nursery
         self._complete = complete
         self._calls = calls
+        self._watch = watch
         self._returned = trio.Event()
 
     def send(self, input: Input) -> None:
@@ -60,6 +64,8 @@ class TrioTaskSlots:
             await self._returned.wait()
 
     def _start(self, first: Input) -> None:
+        if self._watch.parked:
+            self._watch.wake()
         input: Input | None = first
         while input is not None:
             context, args, kwargs = input.context, input.args, input.kwargs

@@ -208,11 +208,9 @@ class _Replay:
             if isinstance(old, fx.StartContainer):
                 assert isinstance(new, fx.StartContainer)
                 self.containers[old.container] = new.container
-        for input in [input for input in self.inputs if input.successor not in (None, *self.inputs)]:
-            successor = self.inputs[input].successor
-            assert input.successor is not None
-            assert successor is not None
-            self.inputs[input.successor] = successor
+        for old_input, new_input in list(self.inputs.items()):
+            if old_input.successor is not None and new_input.successor is not None:
+                self.inputs[old_input.successor] = new_input.successor
 
     def same(self, value: Any) -> Any:
         """Return what stands for `value` in the second run."""

@@ -288,10 +288,10 @@ class PoolMachine(RuleBasedStateMachine):
                 self.rig.ready(container)
             for input in self.model.held:
                 self.rig.end(input)
-            if not self.pool.pending:
+            if self.pool.drained:
                 break
             self.advance(0.5)
-        assert not self.pool.pending
+        assert self.pool.drained
         if not self.hostile:
             for container in self.unready():
                 self.rig.ready(container)

@@ -432,6 +432,30 @@ def test_a_failure_of_shielded_work_goes_before_the_cancellation(run: Run) -> No
     assert ["failed"] == run(main)
 
 
+def test_a_cancellation_that_shielded_work_displaced_is_not_delivered_behind_its_scope(run: Run) -> None:
+    async def main() -> list[str]:
+        host = current_host()
+        steps: list[str] = []
+
+        async def work() -> None:
+            scope.cancel()
+            await host.checkpoint()
+            await host.checkpoint()
+            raise OopsError
+
+        try:
+            with host.move_on_after(math.inf) as scope:
+                await host.shielded(work, 10)
+        except OopsError:
+            steps.append("failed")
+        await host.checkpoint()
+        await host.sleep(0.001)
+        steps.append("behind")
+        return steps
+
+    assert ["failed", "behind"] == run(main)
+
+
 def test_shielded_work_that_is_cancelled_by_itself_lets_the_outer_cancellation_through() -> None:
     async def main() -> None:
         async def work() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -310,6 +311,39 @@ def test_a_failure_goes_before_a_cancellation_which_is_delivered_next(run: Run) 
         return steps
 
     assert ["failure"] == run(main)
+
+
+def test_a_cancellation_that_a_failure_displaced_is_not_delivered_behind_its_scope(run: Run) -> None:
+    async def main() -> list[str]:
+        host = current_host()
+        steps: list[str] = []
+        scopes: list[Any] = []
+
+        async def fail_when_cancelled() -> None:
+            try:
+                await sleep_for_ever()
+            finally:
+                await fail()
+
+        async def owner() -> None:
+            try:
+                with host.move_on_after(math.inf) as scope:
+                    scopes.append(scope)
+                    async with open_nursery() as nursery:
+                        nursery.start_soon(fail_when_cancelled)
+            except ExceptionGroup:
+                steps.append("failure")
+            await host.checkpoint()
+            await host.sleep(0.001)
+            steps.append("behind")
+
+        async with open_nursery() as outer:
+            outer.start_soon(owner)
+            await settle()
+            scopes[0].cancel()
+        return steps
+
+    assert ["failure", "behind"] == run(main)
 
 
 @pytest.mark.parametrize("host_name", ASYNCIO_ONLY, indirect=True)

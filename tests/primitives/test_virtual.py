@@ -22,7 +22,8 @@ Run = Callable[..., Any]
 RUNNERS = pytest.mark.parametrize("runner", [run_virtual, run_virtual_trio])
 
 
-def test_an_hour_of_timers_passes_in_no_time(run_virtually: Run) -> None:
+@pytest.mark.slow
+def test_an_hour_of_timers_passes_in_no_time(run_virtually: Run, virtual_host_name: str) -> None:
     async def main() -> tuple[int, float]:
         host = current_host()
         fired: list[float] = []
@@ -42,8 +43,8 @@ def test_an_hour_of_timers_passes_in_no_time(run_virtually: Run) -> None:
 
     before = time.perf_counter()
     assert (9600, 3600.0) == run_virtually(main)
-    # 0.05 s on asyncio and 0.2 s on trio when alone on the machine.
-    assert time.perf_counter() - before < 2.0
+    # 0.07 s on asyncio and 0.3 s on trio when alone on the machine.
+    assert time.perf_counter() - before < (2.0 if virtual_host_name == "trio" else 0.5)
 
 
 @RUNNERS

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A user's class, read once: its parameters, methods and hooks, and how an object of it is made."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from actorpool._backends._workload import Hook
+from actorpool.exception import InvalidError
+
+from ._marks import marks_of
+from ._method import HANDLE_ATTRIBUTE, MISSING, Method, Parameter, hook_kind
+
+__all__ = ["ClassDefinition", "is_hashable"]
+
+_CHECKED_TYPES: Final = (str, int, float, bool, bytes)
+
+
+class ClassDefinition:
+    """A user's class, read once: its parameters, methods and hooks."""
+
+    def __init__(self, user_cls: type) -> None:
+        self.user_cls = user_cls
+        self.name = user_cls.__name__
+        self.parameters = _parameters(user_cls)
+        self.methods = {name: value for name, value in _members(user_cls) if isinstance(value, Method)}
+        hooks = [value for _, value in _members(user_cls)]
+        self.enter = tuple(_as_hook(value) for value in hooks if hook_kind(value) == "enter")
+        self.exit = tuple(_as_hook(value) for value in hooks if hook_kind(value) == "exit")
+        self.has_init = "__init__" in {name for base in user_cls.__mro__[:-1] for name in vars(base)}
+        if self.has_init and self.parameters:
+            raise InvalidError(
+                f"class '{self.name}' has parameters and an __init__; drop the __init__ and use "
+                "an @modal.enter() method"
+            )
+        for name, (parameter, _) in self.parameters.items():
+            if parameter.init and not is_hashable(parameter.default):
+                raise InvalidError(
+                    f"parameter '{name}' of class '{self.name}' has the default {parameter.default!r}; a parameter "
+                    "tells pools apart, so its values must be hashable"
+                )
+        for name, method in self.methods.items():
+            if marks_of(method.function).concurrency is not None:
+                raise InvalidError(
+                    f"@modal.concurrent does not go on a method ('{self.name}.{name}'): decorate the class, "
+                    "its methods share the slots"
+                )
+
+    @property
+    def needs_parameters(self) -> bool:
+        """Whether there is no instance without parameters."""
+        if self.has_init:
+            wanted = list(inspect.signature(self.user_cls).parameters.values())
+            return any(
+                p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in wanted
+            )
+        return any(
+            parameter.default is MISSING for parameter, _ in self.parameters.values() if parameter.init
+        )
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return the values of all constructor parameters, checked.
+
+        Raises:
+            InvalidError: For positional arguments, or a missing or unknown parameter.
+            TypeError: If a value is not of its annotation's type.
+            ValueError: If a value cannot be hashed.
+        """
+        if self.has_init:
+            try:
+                bound = inspect.signature(self.user_cls).bind(*args, **kwargs)
+            except TypeError as error:
+                raise InvalidError(f"{self.name}(...): {error}") from None
+            bound.apply_defaults()
+            values = dict(bound.arguments)
+        else:
+            values = self._values(args, kwargs)
+        for name, value in values.items():
+            if not is_hashable(value):
+                raise ValueError(
+                    f"{self.name}({name}={value!r}): a parameter tells pools apart, so it must be hashable"
+                )
+        return values
+
+    def _values(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        declared = {name: pair for name, pair in self.parameters.items() if pair[0].init}
+        if args:
+            raise InvalidError(
+                f"{self.name}(...) takes its parameters by keyword: {', '.join(declared) or 'it has none'}"
+            )
+        unknown = [name for name in kwargs if name not in declared]
+        if unknown:
+            raise InvalidError(
+                f"{self.name}(...) has no parameter '{unknown[0]}'; declare it in the class: "
+                f"{unknown[0]}: str = modal.parameter()"
+            )
+        values: dict[str, Any] = {}
+        for name, (parameter, annotation) in declared.items():
+            value = kwargs.get(name, parameter.default)
+            if value is MISSING:
+                raise InvalidError(
+                    f"{self.name}(...) needs its parameter '{name}': write {self.name}({name}=...)"
+                )
+            if annotation in _CHECKED_TYPES and not _is_a(value, annotation):
+                raise TypeError(f"{self.name}({name}=...) must be {annotation.__name__}, not {value!r}")
+            values[name] = value
+        return values
+
+    def build(self, values: Mapping[str, Any], handle: object) -> Any:
+        """Make an object of the user's class with the parameters' values."""
+        if self.has_init:
+            instance: Any = object.__new__(self.user_cls)
+            vars(instance)[HANDLE_ATTRIBUTE] = handle
+            bound = inspect.signature(self.user_cls).bind_partial()
+            bound.arguments.update(values)
+            instance.__init__(*bound.args, **bound.kwargs)
+            return instance
+        instance = self.user_cls()
+        vars(instance)[HANDLE_ATTRIBUTE] = handle
+        for name, (parameter, _) in self.parameters.items():
+            value = values.get(name, parameter.default)
+            if value is not MISSING:
+                setattr(instance, name, value)
+        return instance
+
+
+def _members(user_cls: type) -> list[tuple[str, Any]]:
+    """Return the class's attributes, base classes first, each name once, in order of definition."""
+    members: dict[str, Any] = {}
+    for base in reversed(user_cls.__mro__[:-1]):
+        members.update(vars(base))
+    return list(members.items())
+
+
+def _parameters(user_cls: type) -> dict[str, tuple[Parameter, Any]]:
+    """Return `{name: (parameter, annotation)}` of the class and its bases."""
+    found = {name: value for name, value in _members(user_cls) if isinstance(value, Parameter)}
+    if not found:
+        return {}
+    try:
+        annotations = typing.get_type_hints(user_cls)
+    except NameError:
+        # An annotation that only a type checker can resolve: its values are not checked.
+        annotations = dict.fromkeys(
+            (name for base in user_cls.__mro__ for name in vars(base).get("__annotations__", ())), Any
+        )
+    for name in found:
+        if name not in annotations:
+            raise InvalidError(
+                f"parameter '{name}' of class '{user_cls.__name__}' needs an annotation: "
+                f"{name}: str = modal.parameter()"
+            )
+    return {name: (value, annotations[name]) for name, value in found.items()}
+
+
+def _is_a(value: object, annotation: type) -> bool:
+    if annotation is not bool and isinstance(value, bool):
+        return False
+    if annotation is float:
+        return isinstance(value, (int, float))
+    return isinstance(value, annotation)
+
+
+def is_hashable(value: object) -> bool:
+    """Return whether `value` can tell pools apart."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _as_hook(function: Callable[..., Any]) -> Hook:
+    return Hook(function, inspect.iscoroutinefunction(function))

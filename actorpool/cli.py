@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `actorpool`, also `python -m actorpool`.
+
+Here the command line is read and what it names is run. What FILE::NAME means, options from annotations, signals
+and tracebacks live in `_cli`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from actorpool._cli._arguments import Given, Parser, joined, parse
+from actorpool._cli._errors import CommandError, described
+from actorpool._cli._signals import Interruption
+from actorpool._cli._targets import Entrypoint, PooledFunction, PooledMethod, Reference, Runnable, find
+from actorpool._host._asyncio import run_async
+from actorpool._host._base import CancelScope, current_host
+from actorpool._lifecycle import AppRun
+from actorpool._output import output_shown
+from actorpool._version import __version__
+
+__all__ = ["main"]
+
+_ABOUT: Final = """\
+Autoscaled pools of containers, inside your own process.
+`actorpool run --help` says how to run a function of an app."""
+
+_RUN_USAGE: Final = """\
+actorpool run [OPTION ...] FILE[::NAME] [ARGUMENT ...]
+       actorpool run [OPTION ...] -m MODULE[::NAME] [ARGUMENT ...]"""
+
+_RUN_ABOUT: Final = """\
+Run a local entrypoint, a function or a method of an app; the app runs meanwhile.
+
+NAME is a local entrypoint, a function, Class.method, or one of these behind its
+app's variable: app.function. Without NAME it is the only local entrypoint, or
+else the only function; those at module level go first.
+
+The arguments are options made from the parameters: --name VALUE for `name`,
+--fast or --no-fast for `fast: bool`. To see them, put --help behind NAME.
+
+A local entrypoint runs in this process's main thread, a function or method in
+its pool; their results are not printed."""
+
+_RUN_MORE: Final = """\
+signals:
+  The first Ctrl-C or SIGTERM drains: nothing more is accepted, what has been
+  accepted is finished, the exit hooks run. A local entrypoint goes on meanwhile:
+  it gets the results of its calls, another call raises ClosedError, and when
+  the grace is over it is interrupted (by KeyboardInterrupt; if it is async, it
+  is cancelled). The second one stops at once: it cancels all that still runs,
+  and ends the process if that takes more than a second.
+
+exit status:
+  0 done, 1 failed, 2 wrong options, 130 after Ctrl-C, 143 after SIGTERM;
+  sys.exit(status) in a local entrypoint is obeyed
+
+examples:
+  actorpool run resize.py --folder photos
+  actorpool run resize.py::resize_one --path cat.jpg --width 300
+  actorpool run -q -w greeting.txt -m jobs.hello::Greeter.greet --name Ada"""
+
+# Options of Modal's that users may try: {the option: what it is there}.
+_CLOUD_ONLY: Final = {
+    "-i": "an interactive container",
+    "--interactive": "an interactive container",
+    "-e": "an environment",
+    "--env": "an environment",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Carry out a command line and return the exit status.
+
+    Args:
+        argv: The words behind the command; default those of this process.
+
+    Raises:
+        SystemExit: With 2 if options are wrong, with 0 after `--help`, and whatever the user's code raises of it.
+    Threads: The main thread, whose SIGINT and SIGTERM are handled meanwhile; in another one signals are left alone.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["run"]:
+        return _run(words[1:])
+    _top_parser().parse_args(words or ["--help"])
+    raise AssertionError("every other command line has been refused")
+
+
+def _top_parser() -> Parser:
+    parser = Parser(prog="actorpool", description=_ABOUT, usage="actorpool COMMAND ...")
+    commands = parser.add_subparsers(title="commands", metavar="", required=True, parser_class=argparse.ArgumentParser)
+    commands.add_parser("run", help="run a local entrypoint, a function or a method of an app", add_help=False)
+    options = parser.add_argument_group("options")
+    options.add_argument("-h", "--help", action="help", help="show this and exit")
+    options.add_argument(
+        "--version", action="version", version=f"actorpool {__version__}", help="show the version and exit"
+    )
+    return parser
+
+
+def _grace(word: str) -> float:
+    seconds = float(word)
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{word} is not a number of seconds, 0 or more")
+    return seconds
+
+
+def _read(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Read the words behind `run`: the options before FILE, FILE, and what is for its target."""
+    parser = Parser(prog="actorpool run", usage=_RUN_USAGE, description=_RUN_ABOUT, epilog=_RUN_MORE)
+    parser.add_argument("reference", help=argparse.SUPPRESS)
+    options = parser.add_argument_group("options")
+    options.add_argument("-m", dest="is_module", action="store_true", help="what follows is a module, not a file")
+    valued = [
+        options.add_argument(
+            "-w",
+            "--write-result",
+            metavar="FILE",
+            type=Path,
+            help="write the result there; it must be str (written as UTF-8) or bytes",
+        ),
+        options.add_argument(
+            "--grace",
+            metavar="SECONDS",
+            type=_grace,
+            default=10.0,
+            help="longest drain at the end and after a signal (default: 10)",
+        ),
+        options.add_argument("--name", metavar="NAME", help="the app's name for this run"),
+    ]
+    options.add_argument(
+        "-d",
+        "--detach",
+        action="store_true",
+        help="call the function by spawn, with the larger limits of spawned inputs, then wait",
+    )
+    options.add_argument(
+        "-q", "--quiet", action="store_true", help="show nothing of the app's scaling and warnings; errors still"
+    )
+    options.add_argument("--timestamps", action="store_true", help="begin each line of the app's with the time")
+    options.add_argument("-h", "--help", action="help", help="show this and exit")
+    words = joined(words, [flag for option in valued for flag in option.option_strings])
+    end = next((at for at, word in enumerate(words) if not word.startswith("-")), len(words) - 1) + 1
+    for word in words[:end]:
+        if word in _CLOUD_ONLY:
+            parser.error(f"{word} is for {_CLOUD_ONLY[word]} in Modal's cloud; here functions run in this process")
+    return parser.parse_args(words[:end]), words[end:]
+
+
+def _run(words: list[str]) -> int:
+    options, rest = _read(words)
+
+    def report(sentence: str) -> None:
+        if not options.quiet:
+            _say(f"actorpool: {sentence}")
+
+    with (
+        output_shown(level=logging.ERROR if options.quiet else logging.INFO, timestamps=options.timestamps),
+        Interruption(options.grace, report) as interruption,
+    ):
+        try:
+            _check_result_file(options.write_result)
+            reference = Reference.read(options.reference, is_module=options.is_module)
+            runnable = find(reference.load(), reference)
+            given = _parse(runnable, reference, rest)
+            if options.name is not None:
+                runnable.life.rename(options.name)
+            returned = _carry_out(runnable, given, options, interruption)
+            if options.write_result is not None and returned:
+                _write_result(options.write_result, returned[0], runnable.names[0])
+        except CommandError as error:
+            _say(f"actorpool run: error: {error}")
+            return 1
+        except SystemExit:
+            raise
+        except BaseException as error:
+            # Whatever the user's code raises; a status takes its place.
+            if not interruption.caused(error):
+                _say(described(error).rstrip("\n"))
+                return 1
+        return interruption.status
+
+
+def _parse(runnable: Runnable, reference: Reference, words: Sequence[str]) -> Given:
+    prog = f"actorpool run {reference}::{runnable.names[0]}"
+    return parse(runnable.signature(), words, prog=prog, about=runnable.about)
+
+
+def _carry_out(
+    runnable: Runnable, given: Given, options: argparse.Namespace, interruption: Interruption
+) -> tuple[Any, ...]:
+    """Run it, with its app; return what it returned, in a tuple that is empty if it was interrupted."""
+    returned: list[Any] = []
+    interruption.begin(runnable.life)
+    app_run = AppRun(None, runnable.life, options.grace)
+    if isinstance(runnable, Entrypoint) and runnable.entrypoint.is_async:
+        entrypoint = runnable
+
+        async def run_here() -> None:
+            async with app_run:
+                host = current_host()
+                with host.move_on_after(math.inf) as scope:
+                    with interruption.body(lambda: host.bridge.post(_cancel, scope)):
+                        returned.append(await entrypoint.call(given))
+
+        run_async(run_here)
+        return tuple(returned)
+    with app_run, interruption.body():
+        if isinstance(runnable, Entrypoint):
+            returned.append(runnable.call(given))
+        else:
+            assert isinstance(runnable, (PooledFunction, PooledMethod))
+            function, args, kwargs = runnable.handle(given)
+            if options.detach:
+                returned.append(function.spawn(*args, **kwargs).get())
+            else:
+                returned.append(function.remote(*args, **kwargs))
+    return tuple(returned)
+
+
+def _cancel(scope: CancelScope) -> None:
+    scope.cancel()
+
+
+def _check_result_file(path: Path | None) -> None:
+    """Find out before the run, not after it."""
+    if path is not None and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
+        raise CommandError(f"the result cannot be written to '{path}': it is a folder, or that folder does not allow it")
+
+
+def _write_result(path: Path, result: object, name: str) -> None:
+    if isinstance(result, str):
+        result = result.encode()
+    if not isinstance(result, bytes):
+        raise CommandError(
+            f"'{name}' returned a value of type {type(result).__name__}, and --write-result writes str or bytes only"
+        )
+    path.write_bytes(result)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

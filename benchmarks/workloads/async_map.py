@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many inputs of an asynchronous function, from the loop that runs it and from a thread without a loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from functools import partial
+from typing import Any
+
+import actorpool as modal
+
+from .._measures import PerInput, ShareOfIdeal
+from .._registry import Goal, contender, workload
+from ._floors import EAGER, LoopThread, TaskWindow, run_tasks
+
+Body = Callable[[int], Coroutine[Any, Any, int]]
+AsyncRun = Callable[[int], Coroutine[Any, Any, list[int]]]
+SyncRun = Callable[[int], list[int]]
+
+NAP_S = 0.01
+
+app = modal.App("benchmarks-async-map")
+
+
+@app.function(max_containers=1)
+@modal.concurrent(max_inputs=100)
+async def no_op(x: int) -> int:
+    return x
+
+
+@app.function(max_containers=1)
+@modal.concurrent(max_inputs=100)
+async def suspended(x: int) -> int:
+    await asyncio.sleep(0)
+    return x
+
+
+@app.function(max_containers=1)
+@modal.concurrent(max_inputs=1000)
+async def asleep(x: int) -> int:
+    await asyncio.sleep(NAP_S)
+    return x
+
+
+Pool = modal.Function[[int], int, Coroutine[Any, Any, int]]
+
+
+def register(name: str, function: Pool, at_once: int) -> None:
+    """Register the contenders that all maps on a loop have."""
+    body: Body = function.get_raw_f()
+
+    @contender(name, role="ours")
+    async def actorpool() -> AsyncGenerator[AsyncRun]:
+        async def run(n: int) -> list[int]:
+            return [result async for result in function.map.aio(range(n))]
+
+        async with app.run():
+            yield run
+
+    @contender(name, "Semaphore + gather")
+    async def semaphore(n: int) -> list[int]:
+        slots = asyncio.Semaphore(at_once)
+
+        async def one(x: int) -> int:
+            async with slots:
+                return await body(x)
+
+        return await asyncio.gather(*(one(x) for x in range(n)))
+
+    @contender(name, "Queue + workers")
+    async def workers(n: int) -> list[int]:
+        queue: asyncio.Queue[int] = asyncio.Queue()
+        results = [-1] * n
+
+        async def work() -> None:
+            while not queue.empty():
+                x = queue.get_nowait()
+                results[x] = await body(x)
+
+        for x in range(n):
+            queue.put_nowait(x)
+        await asyncio.gather(*(work() for _ in range(at_once)))
+        return results
+
+    @contender(name, requires="aiometer")
+    async def aiometer(n: int) -> list[int]:
+        from aiometer import run_all
+
+        return await run_all([partial(body, x) for x in range(n)], max_at_once=at_once)
+
+
+def register_floor(name: str, function: Pool, at_once: int) -> None:
+    """Register the floor of the maps that give each input a task and a context."""
+    body: Body = function.get_raw_f()
+
+    @contender(name, "eager tasks" if EAGER else "window of tasks", role="floor")
+    async def floor(n: int) -> list[int]:
+        end = asyncio.get_running_loop().create_future()
+        window = TaskWindow(body, n, at_once, partial(end.set_result, None))
+        window.start()
+        await end
+        return window.results
+
+
+workload(
+    name="async-map",
+    title="map.aio of an async no-op, concurrency 100",
+    measure=PerInput(),
+    full=10_000,
+    quick=4_000,
+    goals=(Goal("must", 1.0, "Semaphore + gather"), Goal("ambition", 2.5, "floor")),
+)
+register("async-map", no_op, 100)
+register_floor("async-map", no_op, 100)
+
+workload(
+    name="async-map-suspended",
+    title="map.aio, one suspension in the body, concurrency 100",
+    measure=PerInput(),
+    full=10_000,
+    quick=4_000,
+    goals=(Goal("must", 0.6, "Semaphore + gather"), Goal("ambition", 1.4, "floor")),
+)
+register("async-map-suspended", suspended, 100)
+register_floor("async-map-suspended", suspended, 100)
+
+workload(
+    name="async-sleep",
+    title="map.aio of asyncio.sleep(0.01), concurrency 1,000",
+    measure=ShareOfIdeal(seconds=NAP_S, at_once=1000),
+    full=20_000,
+    quick=10_000,
+    goals=(Goal("must", 75.0), Goal("ambition", 88.0)),
+)
+register("async-sleep", asleep, 1000)
+
+
+@contender("async-sleep", "tasks on one iterator", role="floor")
+async def tasks_on_one_iterator(n: int) -> list[int]:
+    return await run_tasks(asleep.get_raw_f(), n, 1000)
+
+
+
+workload(
+    name="sync-caller-async-map",
+    title="map of an async no-op from a thread without a loop, concurrency 100",
+    measure=PerInput(),
+    full=10_000,
+    quick=4_000,
+    goals=(Goal("must", 0.25, "run_coroutine_threadsafe"), Goal("ambition", 1.3, "floor")),
+)
+
+
+@contender("sync-caller-async-map", role="ours")
+def actorpool() -> Generator[SyncRun]:
+    with app.run():
+        yield lambda n: list(no_op.map(range(n)))
+
+
+@contender("sync-caller-async-map", "run_coroutine_threadsafe")
+def threadsafe() -> Generator[SyncRun]:
+    thread = LoopThread()
+    body: Body = no_op.get_raw_f()
+
+    def run(n: int) -> list[int]:
+        results, started = [], deque[Any]()
+        for x in range(n):
+            if len(started) == 100:
+                results.append(started.popleft().result())
+            started.append(asyncio.run_coroutine_threadsafe(body(x), thread.loop))
+        results.extend(future.result() for future in started)
+        return results
+
+    yield run
+    thread.close()
+
+
+@contender("sync-caller-async-map", "loop thread, batched", role="floor")
+def batched() -> Generator[SyncRun]:
+    thread = LoopThread()
+    body: Body = no_op.get_raw_f()
+    yield lambda n: list(thread.map(body, n, 100))
+    thread.close()

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the fault tests share: callers that are cancelled at a chosen step, and what must be true of a pool at rest."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+
+from actorpool._host._base import current_host
+from tests.hosts import settle
+
+# More loop steps than any call of these tests takes.
+_MOST_STEPS = 300
+
+
+async def cancelled_after(steps: int, async_fn: Callable[[], Awaitable[object]]) -> bool:
+    """Run `async_fn` in a task that is cancelled after `steps` steps of the loop; return whether it had ended by then."""
+    completed = False
+
+    async def body() -> None:
+        nonlocal completed
+        await async_fn()
+        completed = True
+
+    if trio.lowlevel.in_trio_run():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(body)
+            for _ in range(steps):
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        return completed
+    task = asyncio.ensure_future(body())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        # An error of the call's own is the test's failure.
+        task.result()
+    return completed
+
+
+async def at_every_step(
+    async_fn: Callable[[], Awaitable[object]], afterwards: Callable[[], Awaitable[object]]
+) -> int:
+    """Cancel `async_fn` after 0, 1, 2, … steps until it ends by itself, with `afterwards` after each; return how many."""
+    for steps in range(_MOST_STEPS):
+        completed = await cancelled_after(steps, async_fn)
+        await afterwards()
+        if completed:
+            return steps
+    raise AssertionError(f"the call did not end within {_MOST_STEPS} steps")
+
+
+async def at_rest(*functions: Any) -> None:
+    """Return when nothing moves any more; nothing may run or be pending then."""
+    await settle()
+    for function in functions:
+        statistics = function.statistics()
+        assert (0, 0, 0) == (statistics.running, statistics.abandoned, statistics.pending), repr(function)
+
+
+def idle(function: Any) -> bool:
+    """Return whether nothing of `function` runs or is pending."""
+    statistics = function.statistics()
+    return (0, 0) == (statistics.running, statistics.pending)
+
+
+async def checkpoints(count: int) -> None:
+    """Pass `count` checkpoints of the running host."""
+    host = current_host()
+    for _ in range(count):
+        await host.checkpoint()
+
+
+def in_thread(function: Callable[[], Any]) -> Callable[[], Any]:
+    """Start `function` in a thread; return what waits for it, at most 10 s, and returns its result or raises."""
+    outcome: list[Any] = []
+
+    def body() -> None:
+        try:
+            outcome.extend((function(), None))
+        except BaseException as error:  # raised where the result is asked for
+            outcome.extend((None, error))
+
+    thread = threading.Thread(target=body, name="a caller's thread", daemon=True)
+    thread.start()
+
+    def result() -> Any:
+        thread.join(10)
+        assert outcome, "the thread hangs"
+        value, error = outcome
+        if error is not None:
+            raise error
+        return value
+
+    return result
+
+
+async def off_loop(function: Callable[[], Any]) -> Any:
+    """Run `function` in a thread while the running host's clock stands still; return its result."""
+    host = current_host()
+    waiter = host.bridge.waiter()
+
+    def body() -> Any:
+        try:
+            return function()
+        finally:
+            waiter.notify()
+
+    with host.hold_clock():
+        result = in_thread(body)
+        await waiter.wait()
+        return result()

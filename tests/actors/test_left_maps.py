@@ -1,0 +1,570 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Maps that are left early, in every way there is, and input iterators that fail."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, closing
+from typing import Any
+
+import pytest
+
+import actorpool as modal
+from actorpool.exception import InvalidError
+from tests.actors.harness import at_rest, checkpoints, in_thread
+from tests.api.support import PATIENCE_S, Latch, event, sleep
+from tests.hosts import settle
+
+Run = Callable[..., Any]
+
+
+class _Left(Exception):
+    pass
+
+
+@pytest.fixture
+def app() -> modal.App:
+    return modal.App("my-app", limits=modal.Limits(map_in_flight=20))
+
+
+async def _leave_by_break(results: Any) -> None:
+    async for _ in results:
+        break
+
+
+async def _leave_by_exception(results: Any) -> None:
+    with pytest.raises(_Left):
+        async for _ in results:
+            raise _Left
+
+
+async def _leave_by_aclose(results: Any) -> None:
+    async with aclosing(results):
+        async for _ in results:
+            break
+
+
+async def _leave_by_dropping(results: Any) -> None:
+    assert 0 == await anext(aiter(results))
+
+
+async def _leave_in_a_cycle(results: Any) -> None:
+    iterator = aiter(results)
+    assert 0 == await anext(iterator)
+    cycle: list[Any] = [iterator]
+    cycle.append(cycle)
+
+
+WAYS = [_leave_by_break, _leave_by_exception, _leave_by_aclose, _leave_by_dropping, _leave_in_a_cycle]
+
+
+async def _numbers() -> Any:
+    for number in itertools.count():
+        yield number
+
+
+async def _numbers_with_pauses() -> Any:
+    for number in itertools.count():
+        yield number
+        await checkpoints(1)
+
+
+SOURCES: list[Callable[[], Any]] = [itertools.count, _numbers, _numbers_with_pauses]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=["iterator", "async-iterator", "async-iterator-that-waits"])
+@pytest.mark.parametrize("leave", WAYS)
+def test_leaving_an_async_map_early_cancels_what_is_in_flight(
+    app: modal.App, run_virtually: Run, leave: Callable[[Any], Any], source: Callable[[], Any]
+) -> None:
+    @app.function(max_containers=3)
+    async def f(x: int) -> int:
+        # The first one returns; the others would go on for ever.
+        await (sleep(1e9) if x else checkpoints(1))
+        return x
+
+    async def main() -> None:
+        async with app.run():
+            await leave(f.map.aio(source()))
+            gc.collect()
+            await at_rest(f)
+            assert 1 == f.statistics().succeeded
+            assert 0 < f.statistics().cancelled <= 20
+            assert 0 == await f.remote.aio(0)
+
+    run_virtually(main)
+
+
+@pytest.mark.parametrize("leave", WAYS)
+def test_leaving_an_async_map_of_threads_early_drops_their_results(
+    app: modal.App, run_virtually: Run, leave: Callable[[Any], Any]
+) -> None:
+    gate = threading.Event()
+
+    @app.function(max_containers=3)
+    def f(x: int) -> int:
+        assert not x or gate.wait(PATIENCE_S)
+        return x
+
+    async def main() -> None:
+        async with app.run():
+            await leave(f.map.aio(itertools.count()))
+            gc.collect()
+            await settle()
+            assert 0 == f.statistics().pending
+            assert f.statistics().running == f.statistics().abandoned
+            gate.set()
+            assert 7 == await f.remote.aio(7)
+        assert "not running" in repr(app)
+
+    run_virtually(main)
+
+
+def test_after_a_map_was_left_its_async_source_can_be_closed_at_once(app: modal.App, run: Run) -> None:
+    closed = []
+
+    async def numbers() -> Any:
+        try:
+            for number in itertools.count():
+                yield number
+                await checkpoints(3)
+        finally:
+            closed.append(True)
+
+    @app.function()
+    async def f(x: int) -> int:
+        return x
+
+    async def main() -> None:
+        async with app.run():
+            async with aclosing(numbers()) as source, aclosing(f.map.aio(source)) as results:
+                async for result in results:
+                    if result == 10:
+                        break
+            assert [True] == closed
+            await at_rest(f)
+
+    run(main)
+
+
+def test_an_async_source_that_is_left_may_be_used_further(app: modal.App, run: Run) -> None:
+    async def numbers() -> Any:
+        for number in range(1000):
+            yield number
+
+    @app.function()
+    async def f(x: int) -> int:
+        return x
+
+    async def main() -> None:
+        async with app.run():
+            source = numbers()
+            async with aclosing(f.map.aio(source)) as results:
+                async for result in results:
+                    if result == 3:
+                        break
+            # What the map had drawn ahead is gone; the source is open.
+            following = await anext(source)
+            assert 4 <= following <= 30
+            await source.aclose()
+
+    run(main)
+
+
+def test_an_infinite_map_of_which_a_part_is_taken_leaves_nothing(app: modal.App, run: Run) -> None:
+    @app.function()
+    async def f(x: int) -> int:
+        return 2 * x
+
+    async def main() -> None:
+        async with app.run():
+            taken = []
+            async for result in f.map.aio(itertools.count()):
+                taken.append(result)
+                if len(taken) == 500:
+                    break
+            assert [2 * x for x in range(500)] == taken
+            await at_rest(f)
+
+    run(main)
+
+
+# -- in sync code -------------------------------------------------------------------------------------------
+
+
+def _break(results: Any) -> None:
+    for _ in results:
+        break
+
+
+def _raise(results: Any) -> None:
+    with pytest.raises(_Left):
+        for _ in results:
+            raise _Left
+
+
+def _close(results: Any) -> None:
+    with closing(results):
+        for _ in results:
+            break
+
+
+def _drop(results: Any) -> None:
+    assert 0 == next(results)
+
+
+def _drop_in_a_cycle(results: Any) -> None:
+    assert 0 == next(results)
+    cycle: list[Any] = [results]
+    cycle.append(cycle)
+    del cycle, results
+    gc.collect()
+
+
+@pytest.mark.parametrize("leave", [_break, _raise, _close, _drop, _drop_in_a_cycle])
+def test_leaving_a_sync_map_early_cancels_what_is_in_flight(app: modal.App, leave: Callable[[Any], Any]) -> None:
+    ended = Latch(3)
+
+    @app.function(max_containers=3)
+    async def f(x: int) -> int:
+        try:
+            await (asyncio.sleep(1e5) if x else asyncio.sleep(0))
+        finally:
+            ended.hit()
+        return x
+
+    with app.run():
+        leave(f.map(itertools.count()))
+        ended.wait()
+        assert 0 == f.remote(0)
+        statistics = f.statistics()
+        assert (0, 0) == (statistics.pending, statistics.failed)
+        assert 2 == statistics.succeeded
+        assert 0 < statistics.cancelled <= 20
+
+
+def test_a_map_may_be_collected_while_its_thread_holds_the_pool(app: modal.App) -> None:
+    """The garbage collector runs wherever it likes, so also between a pool's lock and its release."""
+
+    @app.function(max_containers=1)
+    async def f(x: int) -> int:
+        await (asyncio.sleep(1e5) if x else asyncio.sleep(0))
+        return x
+
+    with app.run():
+        assert 0 == f.remote(0)
+        cycle: list[Any] = [f.map(itertools.count())]
+        assert 0 == next(cycle[0])
+        cycle.append(cycle)
+        held = [cycle]
+        del cycle
+
+        def collect_under_the_lock() -> None:
+            dispatcher = f.remote._bind().dispatcher  # type: ignore[attr-defined]
+            with dispatcher._lock:
+                held.clear()
+                gc.collect()
+
+        in_thread(collect_under_the_lock)()
+        assert 0 == f.remote(0)
+        assert 0 == f.statistics().pending
+
+
+def test_a_map_that_is_never_iterated_does_nothing_and_says_so(
+    app: modal.App, caplog: pytest.LogCaptureFixture
+) -> None:
+    @app.function()
+    def f(x: int) -> int:
+        return x
+
+    def never() -> Iterator[int]:
+        raise AssertionError("the input was read")
+        yield 0
+
+    with app.run(), caplog.at_level(logging.WARNING, "actorpool"):
+        f.map(never())
+        f.starmap(never())
+        f.map.aio(never())
+        assert 0 == f.statistics().arrived
+    assert ["f.map", "f.starmap", "f.map.aio"] == [message.split("(")[0] for message in caplog.messages]
+    assert all("never iterated" in message for message in caplog.messages)
+
+
+# -- input iterators that fail --------------------------------------------------------------------------------
+
+
+def _fails_after(count: int, error: BaseException) -> Iterator[int]:
+    yield from range(count)
+    raise error
+
+
+async def _fails_async_after(count: int, error: BaseException, pauses: int = 0) -> Any:
+    for number in range(count):
+        await checkpoints(pauses)
+        yield number
+    await checkpoints(pauses)
+    raise error
+
+
+class _Broken:
+    """An iterable whose iterator cannot be had."""
+
+    def __iter__(self) -> Iterator[int]:
+        raise _Left("no iterator")
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 19, 20, 21, 100])
+def test_an_input_iterator_that_raises_raises_in_the_caller(app: modal.App, run: Run, count: int) -> None:
+    @app.function()
+    async def f(x: int) -> int:
+        return x
+
+    async def main() -> None:
+        async with app.run():
+            for source in (
+                _fails_after(count, _Left("bad input")),
+                _fails_async_after(count, _Left("bad input")),
+                _fails_async_after(count, _Left("bad input"), pauses=1),
+            ):
+                taken = []
+                with pytest.raises(_Left, match="bad input"):
+                    async for result in f.map.aio(source):
+                        taken.append(result)
+                assert list(range(len(taken))) == taken
+                await at_rest(f)
+            assert 3 == await f.remote.aio(3)
+
+    run(main)
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 100])
+@pytest.mark.parametrize("verb", ["map", "starmap", "for_each"])
+def test_an_input_iterator_that_raises_raises_in_the_sync_caller(app: modal.App, verb: str, count: int) -> None:
+    @app.function()
+    def f(x: int) -> int:
+        return x
+
+    def source() -> Iterator[Any]:
+        for number in _fails_after(count, _Left("bad input")):
+            yield (number,) if verb == "starmap" else number
+
+    with app.run():
+        with pytest.raises(_Left, match="bad input"):
+            list(getattr(f, verb)(source()) or ())
+        assert 3 == f.remote(3)
+
+
+def test_nothing_is_started_from_the_moment_the_input_iterator_has_raised(app: modal.App) -> None:
+    started = []
+
+    @app.function()
+    def f(x: int) -> int:
+        started.append(x)
+        return x
+
+    with app.run():
+        with pytest.raises(_Left):
+            list(f.map(_fails_after(5, _Left())))
+        assert [] == started
+        assert 0 == f.statistics().arrived
+
+
+def test_an_iterable_without_an_iterator_raises_in_the_caller(app: modal.App, run: Run) -> None:
+    @app.function()
+    async def f(x: int) -> int:
+        return x
+
+    async def main() -> None:
+        async with app.run():
+            with pytest.raises(_Left, match="no iterator"):
+                async for _ in f.map.aio(_Broken()):
+                    pass
+            await at_rest(f)
+
+    run(main)
+
+
+def test_a_starmap_over_what_cannot_be_unpacked_is_a_type_error(app: modal.App) -> None:
+    @app.function()
+    def f(x: int) -> int:
+        return x
+
+    with app.run():
+        with pytest.raises(TypeError, match="not iterable"):
+            list(f.starmap([1]))
+        assert 1 == f.remote(1)
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+def test_whatever_a_sync_input_iterator_raises_reaches_the_caller(app: modal.App, error: BaseException) -> None:
+    @app.function()
+    def f(x: int) -> int:
+        return x
+
+    with app.run():
+        with pytest.raises(type(error)):
+            list(f.map(_fails_after(3, error)))
+        assert 1 == f.remote(1)
+
+
+def test_an_async_input_iterator_that_is_cancelled_by_itself_does_not_pass_for_its_end(
+    app: modal.App,
+) -> None:
+    async def source() -> Any:
+        yield 1
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    @app.function()
+    async def f(x: int) -> int:
+        return x
+
+    async def main() -> None:
+        async with app.run():
+            taken = []
+            with pytest.raises(asyncio.CancelledError):
+                async for result in f.map.aio(source()):
+                    taken.append(result)
+            await at_rest(f)
+
+    asyncio.run(main())
+
+
+def test_zipped_sources_end_with_the_shortest_and_fail_with_the_one_that_fails(app: modal.App, run: Run) -> None:
+    @app.function()
+    async def add(x: int, y: int) -> int:
+        return x + y
+
+    async def main() -> None:
+        async with app.run():
+            assert [0, 2, 4] == [r async for r in add.map.aio(itertools.count(), _upto(3))]
+            assert [0, 2, 4] == [r async for r in add.map.aio(_upto(3), range(5))]
+            with pytest.raises(_Left):
+                async for _ in add.map.aio(itertools.count(), _fails_async_after(2, _Left())):
+                    pass
+            await at_rest(add)
+
+    run(main)
+
+
+async def _upto(count: int) -> Any:
+    for number in range(count):
+        yield number
+
+
+# -- what is no input -----------------------------------------------------------------------------------------
+
+
+def test_a_map_without_an_iterator_is_refused_at_once(app: modal.App, run: Run) -> None:
+    @app.function()
+    async def f() -> None:
+        pass
+
+    async def main() -> None:
+        async with app.run():
+            for refused in (f.map, f.map.aio, f.for_each):
+                with pytest.raises(InvalidError, match="got no iterator"):
+                    refused()
+            with pytest.raises(InvalidError, match="got no iterator"):
+                await f.for_each.aio()
+            for refused in (f.starmap, f.starmap.aio):
+                with pytest.raises(TypeError, match="input_iterator"):
+                    refused()  # type: ignore[call-arg]
+
+    run(main)
+
+
+def test_what_cannot_be_iterated_over_is_refused_at_once(app: modal.App) -> None:
+    @app.function()
+    def f(x: int) -> None:
+        pass
+
+    with app.run():
+        for refused in (f.map, f.map.aio, f.starmap, f.starmap.aio, f.for_each):
+            with pytest.raises(InvalidError, match="5 cannot be iterated over"):
+                refused(5)  # type: ignore[arg-type]
+
+
+def test_an_async_iterable_given_to_a_sync_verb_names_the_twin(app: modal.App) -> None:
+    @app.function()
+    def f(x: int) -> None:
+        pass
+
+    with app.run():
+        for verb in ("map", "starmap"):
+            with pytest.raises(InvalidError, match=rf"`async for \.\.\. in f\.{verb}\.aio\(\.\.\.\)`"):
+                getattr(f, verb)(_numbers())
+        with pytest.raises(InvalidError, match=r"`await f\.for_each\.aio\(\.\.\.\)`"):
+            f.for_each(_numbers())
+
+
+def test_maps_that_wait_for_room_and_are_left_do_not_keep_others_waiting(run_virtually: Run) -> None:
+    app = modal.App("my-app", limits=modal.Limits(max_pending=2, map_in_flight=50))
+
+    @app.function(max_containers=1)
+    async def f(x: int) -> int:
+        await sleep(1)
+        return x
+
+    async def main() -> None:
+        async with app.run():
+            dispatcher = f.remote._bind().dispatcher  # type: ignore[attr-defined]
+            maps = [f.map.aio(range(20)) for _ in range(5)]
+            iterators = [aiter(results) for results in maps]
+            firsts = [asyncio_or_trio_start(iterator) for iterator in iterators]
+            for first in firsts:
+                assert 0 == await first()
+            for iterator in iterators[:4]:
+                await iterator.aclose()
+            rest = [result async for result in iterators[4]]
+            assert list(range(1, 20)) == rest
+            assert dispatcher.read(lambda pool: len(pool._room_waiters)) == 0
+            await at_rest(f)
+
+    run_virtually(main)
+
+
+def asyncio_or_trio_start(iterator: Any) -> Callable[[], Any]:
+    """Return what asks `iterator` for its next item."""
+    return lambda: anext(iterator)
+
+
+def test_a_map_that_waits_for_room_waits_once_however_often_it_is_woken(run_virtually: Run) -> None:
+    app = modal.App("my-app", limits=modal.Limits(max_pending=1, map_in_flight=50))
+
+    @app.function(max_containers=1)
+    async def slow(gate: Any) -> None:
+        await gate.wait()
+
+    async def main() -> None:
+        async with app.run():
+            gate = event()
+            dispatcher = slow.remote._bind().dispatcher  # type: ignore[attr-defined]
+            most = 0
+            async for _ in slow.map.aio([gate] * 3):
+                pass_on = dispatcher.read(lambda pool: len(pool._room_waiters))
+                most = max(most, pass_on)
+            assert most <= 1
+
+    async def opened() -> None:
+        await main()
+
+    del opened
+
+    async def with_gate_open() -> None:
+        async with app.run():
+            gate = event()
+            gate.set()
+            dispatcher = slow.remote._bind().dispatcher  # type: ignore[attr-defined]
+            most = 0
+            async for _ in slow.map.aio([gate] * 30):
+                most = max(most, dispatcher.read(lambda pool: len(pool._room_waiters)))
+            assert most <= 1
+
+    run_virtually(with_gate_open)
