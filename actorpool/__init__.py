@@ -32,6 +32,10 @@ from .app import LocalEntrypoint as LocalEntrypoint
 from .call import FunctionCall as FunctionCall
 from .cls import Cls as Cls
 from .cls import Obj as Obj
+from .context import current_container_id as current_container_id
+from .context import current_function_call_id as current_function_call_id
+from .context import current_input_id as current_input_id
+from .context import is_local as is_local
 from .exception import Error as Error
 from .function import Function as Function
 from .function import FunctionStatistics as FunctionStatistics

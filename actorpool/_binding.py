@@ -19,6 +19,8 @@ from actorpool._host._base import current_bridge
 from actorpool._host._context import current_input
 from actorpool.exception import AsyncUsageWarning, InvalidError
 
+from .context import input_id_of
+
 if TYPE_CHECKING:
     from actorpool._actors._dispatch import Dispatcher
     from actorpool._actors._supervisor import Supervisor
@@ -27,7 +29,16 @@ if TYPE_CHECKING:
 
     from ._spec import Variation
 
-__all__ = ["Binding", "ChangeSettings", "Source", "check_blocking", "new_input", "outcome_of", "twin_of"]
+__all__ = [
+    "Binding",
+    "ChangeSettings",
+    "Source",
+    "Verb",
+    "check_blocking",
+    "new_input",
+    "outcome_of",
+    "twin_of",
+]
 
 
 @define(eq=False)
@@ -69,6 +80,35 @@ class Source(Protocol):
             InvalidError: If the handle shares its pool with others.
         """
         ...
+
+
+class Verb:
+    """What the verbs of one handle share: the way to the pool, and the name for messages."""
+
+    __slots__ = ("_binding", "_name", "_source")
+
+    def __init__(self, name: str, source: Source) -> None:
+        self._name = name
+        self._source = source
+        self._binding: Binding | None = None
+
+    def _bind(self) -> Binding:
+        binding = self._binding
+        if binding is None or binding.dispatcher.retired:
+            binding = self._binding = self._source.bind()
+        return binding
+
+    def _bind_one(self, verb: str) -> Binding:
+        """Return the binding for a verb that wants one result per input."""
+        binding = self._bind()
+        if binding.target.is_generator:
+            raise InvalidError(
+                f"'{self._name}' is a generator function: {verb} wants one result; use remote_gen"
+            )
+        return binding
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__.lower()} of '{self._name}'>"
 
 
 def check_blocking(dispatcher: Dispatcher, name: str, verb: str) -> None:
@@ -124,4 +164,14 @@ def outcome_of(input: Input) -> Any:
         input = input.successor
     if input.state == SUCCEEDED:
         return input.value
-    raise input.value
+    raise annotated(input)
+
+
+def annotated(input: Input) -> BaseException:
+    """Return the exception of a failed input, with a note that says where it comes from."""
+    error: BaseException = input.value
+    attempts = "" if input.attempt == 1 else f", attempt {input.attempt}"
+    note = f"raised by function '{input.target}' (input {input_id_of(input)}{attempts})"
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)
+    return error

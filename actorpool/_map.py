@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import aclosing
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,9 @@ from actorpool._core._ordering import NOTHING, Reassembly
 from actorpool._host._base import current_host
 from actorpool._host._bridge import ThreadSignal
 from actorpool._host._context import current_input
+
+from ._binding import annotated
+from .context import CallIdentity
 
 if TYPE_CHECKING:
     from actorpool._host._base import Bridge
@@ -60,6 +64,7 @@ class MapRun:
         self._notify = notify
         self._context = copy_context()
         self._parent = current_input.get()
+        self._identity = CallIdentity()
         self.window: Reassembly[Input] = Reassembly(
             ordered=options.ordered, in_flight=limits.map_in_flight, buffered=limits.map_buffered
         )
@@ -119,9 +124,10 @@ class MapRun:
     def _number(self, drawn: list[Input]) -> None:
         if drawn:
             index = self.window.started(len(drawn))
-            live = self._live
+            live, identity = self._live, self._identity
             for input in drawn:
                 input.index = index
+                input.identity = identity
                 live[index] = input
                 index += 1
 
@@ -153,7 +159,7 @@ class MapRun:
         """Return the result of one input, or its exception if the caller asked for that; else raise it."""
         if input.state == SUCCEEDED:
             return input.value
-        error = input.value
+        error = annotated(input)
         if self._return_exceptions and isinstance(error, Exception):
             return error
         raise error
@@ -199,7 +205,7 @@ def iterate(binding: Binding, arguments: Iterable[tuple[Any, ...]], options: Map
 
 async def iterate_async(
     binding: Binding,
-    arguments: Iterable[tuple[Any, ...]] | AsyncIterable[tuple[Any, ...]],
+    arguments: Iterable[tuple[Any, ...]] | AsyncGenerator[tuple[Any, ...], None],
     options: MapOptions,
 ) -> AsyncGenerator[Any, None]:
     """Run the map on the running loop, whichever that is."""
@@ -210,7 +216,7 @@ async def iterate_async(
     feeder: Feeder | None = None
     unyielding = 0
     try:
-        if isinstance(arguments, AsyncIterable):
+        if isinstance(arguments, AsyncGenerator):
             feeder = run.feeder = Feeder(arguments, host.bridge, signal.notify)
             source: Iterator[tuple[Any, ...]] = feeder
         else:
@@ -222,7 +228,7 @@ async def iterate_async(
                 run.waiting = True
                 run.absorb(source)
                 if (item := take()) is NOTHING:
-                    if run.stalled or feeder is not None:
+                    if run.stalled or (feeder is not None and not window.done):
                         await signal.wait()
                         unyielding = 0
                     continue
@@ -250,7 +256,7 @@ class Feeder(Iterator[tuple[Any, ...]]):
     __slots__ = ("_arguments", "_drawn", "_failure", "_handle", "_notify", "_signal", "ended")
 
     def __init__(
-        self, arguments: AsyncIterable[tuple[Any, ...]], bridge: Bridge, notify: Callable[[], object]
+        self, arguments: AsyncGenerator[tuple[Any, ...], None], bridge: Bridge, notify: Callable[[], object]
     ) -> None:
         self._arguments = arguments
         self._drawn: tuple[Any, ...] | None = None
@@ -275,11 +281,12 @@ class Feeder(Iterator[tuple[Any, ...]]):
 
     async def _feed(self) -> None:
         try:
-            async for args in self._arguments:
-                self._drawn = args
-                self._notify()
-                while self._drawn is not None:
-                    await self._signal.wait()
+            async with aclosing(self._arguments) as arguments:
+                async for args in arguments:
+                    self._drawn = args
+                    self._notify()
+                    while self._drawn is not None:
+                        await self._signal.wait()
         except Exception as error:
             # The caller's iterator failed: the consumer raises it.
             self._failure = error

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
 from attrs import frozen
@@ -72,6 +72,12 @@ class _MethodDecorator:
     def __call__(
         self, function: Callable[Concatenate[S, P], Coroutine[Any, Any, R]]
     ) -> Method[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[S, P], AsyncIterator[R]]
+    ) -> Method[P, R, AsyncIterator[R]]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[S, P], Iterator[R]]) -> Method[P, R, Iterator[R]]: ...
     @overload
     def __call__(self, function: Callable[Concatenate[S, P], R]) -> Method[P, R, R]: ...
     def __call__(self, function: Any) -> Any:

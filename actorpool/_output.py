@@ -18,8 +18,6 @@ __all__ = ["enable_output"]
 
 _logger: Final = logging.getLogger("actorpool")
 _lock: Final = threading.Lock()
-# The outermost block's handler; those inside it add nothing.
-_present: logging.Handler | None = None
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
@@ -45,7 +43,7 @@ def _is_shown_elsewhere(record: logging.LogRecord) -> bool:
     while logger is not None:
         for handler in logger.handlers:
             if (
-                handler is not _present
+                not isinstance(handler, _StderrHandler)
                 and isinstance(handler, logging.StreamHandler)
                 and handler.stream in (sys.stderr, sys.stdout)
                 and record.levelno >= handler.level
@@ -58,28 +56,26 @@ def _is_shown_elsewhere(record: logging.LogRecord) -> bool:
 @contextmanager
 def output_shown(*, level: int, timestamps: bool) -> Iterator[None]:
     """Show the lines of at least `level` while the block lasts; a block inside another one changes nothing."""
-    global _present
     with _lock:
-        outermost = _present is None
-        if outermost:
-            handler = _StderrHandler()
-            handler.setLevel(level)
+        before = _logger.level
+        if any(isinstance(handler, _StderrHandler) for handler in _logger.handlers):
+            shown = None
+        else:
+            shown = _StderrHandler()
+            shown.setLevel(level)
             moment = "%(asctime)s.%(msecs)03d " if timestamps else ""
-            handler.setFormatter(_Formatter(f"{moment}%(prefix)s%(message)s", "%Y-%m-%d %H:%M:%S"))
-            before = _logger.level
+            shown.setFormatter(_Formatter(f"{moment}%(prefix)s%(message)s", "%Y-%m-%d %H:%M:%S"))
             if before == logging.NOTSET:
-                # Else the program has said what it wants to hear of.
-                _logger.setLevel(level)
-            _logger.addHandler(handler)
-            _present = handler
+                # Else the program has said what it wants to hear of. Never raised: others may listen too.
+                _logger.setLevel(min(level, _logger.getEffectiveLevel()))
+            _logger.addHandler(shown)
     try:
         yield
     finally:
-        if outermost:
+        if shown is not None:
             with _lock:
-                _logger.removeHandler(handler)
+                _logger.removeHandler(shown)
                 _logger.setLevel(before)
-                _present = None
 
 
 @contextmanager

@@ -173,7 +173,13 @@ class PoolSpec:
 
         def make_backend(name: str, nursery: Nursery) -> ContainerBackend:
             return LocalContainer(
-                name, workload, runtime.host, nursery, supervisor.dispatcher.complete, runtime.gate, runtime.watch
+                name,
+                workload,
+                runtime.host,
+                nursery,
+                supervisor.dispatcher.complete,
+                runtime.gate,
+                runtime.watch,
             )
 
         supervisor = Supervisor(

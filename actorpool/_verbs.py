@@ -7,21 +7,18 @@ A verb checks how it is used, makes inputs and waits; what becomes of them is de
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable, Iterator
+from contextlib import AsyncExitStack, aclosing
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from actorpool._core._input import SUCCEEDED
 from actorpool._host._base import current_bridge
 from actorpool._host._bridge import ThreadWaiter
 from actorpool.exception import InvalidError
 
-from ._binding import Binding, check_blocking, new_input, outcome_of, twin_of
+from ._binding import Verb, check_blocking, new_input, outcome_of, twin_of
 from ._map import MapOptions, iterate, iterate_async
 from .call import FunctionCall
-
-if TYPE_CHECKING:
-    from ._binding import Source
 
 __all__ = ["AnyIterable", "ForEach", "Map", "MapResults", "Remote", "Spawn", "Starmap"]
 
@@ -32,35 +29,6 @@ R_co = TypeVar("R_co", covariant=True)
 AnyIterable = Iterable[Any] | AsyncIterable[Any]
 
 logger = logging.getLogger("actorpool")
-
-
-class Verb:
-    """What the verbs of one handle share: the way to the pool, and the name for messages."""
-
-    __slots__ = ("_binding", "_name", "_source")
-
-    def __init__(self, name: str, source: Source) -> None:
-        self._name = name
-        self._source = source
-        self._binding: Binding | None = None
-
-    def _bind(self) -> Binding:
-        binding = self._binding
-        if binding is None or binding.dispatcher.retired:
-            binding = self._binding = self._source.bind()
-        return binding
-
-    def _bind_one(self, verb: str) -> Binding:
-        """Return the binding for a verb that wants one result per input."""
-        binding = self._bind()
-        if binding.target.is_generator:
-            raise InvalidError(
-                f"'{self._name}' is a generator function: {verb} wants one result; use remote_gen"
-            )
-        return binding
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__.lower()} of '{self._name}'>"
 
 
 class Remote(Verb, Generic[P, R_co]):
@@ -148,7 +116,8 @@ class Spawn(Verb, Generic[P, R_co]):
 class MapResults(Generic[R_co]):
     """The results of a map: iterate over it, with `for` or, from `.aio`, with `async for`.
 
-    Nothing happens before the first result is asked for. Leaving the loop early cancels what is in flight.
+    Nothing happens before the first result is asked for. Leaving the loop early cancels what is in flight: when
+    the results are closed, by `contextlib.closing` or `aclosing`, or else when they are collected as garbage.
     """
 
     __slots__ = ("_name", "_results", "_started")
@@ -174,7 +143,7 @@ class SyncMapResults(MapResults[R_co], Iterator[R_co]):
 
     __slots__ = ()
 
-    _results: Iterator[R_co]
+    _results: Generator[R_co, None, None]
 
     def __iter__(self) -> Iterator[R_co]:
         self._started = True
@@ -184,13 +153,18 @@ class SyncMapResults(MapResults[R_co], Iterator[R_co]):
         self._started = True
         return next(self._results)
 
+    def close(self) -> None:
+        """Cancel what is in flight; there are no further results. Idempotent."""
+        self._started = True
+        self._results.close()
+
 
 class AsyncMapResults(MapResults[R_co], AsyncIterator[R_co]):
     """Results on the running loop."""
 
     __slots__ = ()
 
-    _results: AsyncIterator[R_co]
+    _results: AsyncGenerator[R_co, None]
 
     def __aiter__(self) -> AsyncIterator[R_co]:
         self._started = True
@@ -200,6 +174,11 @@ class AsyncMapResults(MapResults[R_co], AsyncIterator[R_co]):
         self._started = True
         return self._results.__anext__()
 
+    async def aclose(self) -> None:
+        """Cancel what is in flight; there are no further results. Idempotent."""
+        self._started = True
+        await self._results.aclose()
+
 
 class MapVerb(Verb):
     """What `map`, `starmap` and `for_each` share."""
@@ -208,7 +187,7 @@ class MapVerb(Verb):
 
     def _results(
         self, verb: str, sources: tuple[AnyIterable, ...], options: MapOptions, *, star: bool
-    ) -> Iterator[Any]:
+    ) -> Generator[Any, None, None]:
         """Return the generator behind a blocking map."""
         self._check_sources(verb, sources)
         for source in sources:
@@ -219,7 +198,7 @@ class MapVerb(Verb):
                 )
         binding = self._bind_one(verb)
 
-        def results() -> Iterator[Any]:
+        def results() -> Generator[Any, None, None]:
             check_blocking(binding.dispatcher, self._name, verb)
             yield from iterate(binding, _arguments(sources, star=star), options)
 
@@ -375,25 +354,29 @@ def _arguments(sources: tuple[AnyIterable, ...], *, star: bool) -> Iterable[tupl
     return zip(*sources, strict=False)  # type: ignore[arg-type,unused-ignore]
 
 
-async def _async_arguments(sources: tuple[AnyIterable, ...], *, star: bool) -> AsyncIterator[tuple[Any, ...]]:
-    """Yield the positional arguments of each input, where a source is asynchronous."""
-    if star:
-        async for item in _as_async(sources[0]):
-            yield tuple(item)
-        return
-    iterators = [_as_async(source) for source in sources]
-    while True:
-        args: list[Any] = []
-        for iterator in iterators:
-            try:
-                args.append(await iterator.__anext__())
-            except StopAsyncIteration:
-                return
-        yield tuple(args)
+async def _async_arguments(
+    sources: tuple[AnyIterable, ...], *, star: bool
+) -> AsyncGenerator[tuple[Any, ...], None]:
+    """Yield the positional arguments of each input, where a source is asynchronous; close those sources."""
+    async with AsyncExitStack() as stack:
+        iterators = [await stack.enter_async_context(aclosing(_as_async(source))) for source in sources]
+        while True:
+            args: list[Any] = []
+            for iterator in iterators:
+                try:
+                    args.append(await iterator.__anext__())
+                except StopAsyncIteration:
+                    return
+            yield tuple(args[0]) if star else tuple(args)
 
 
-async def _as_async(source: AnyIterable) -> AsyncIterator[Any]:
-    if isinstance(source, AsyncIterable):
+async def _as_async(source: AnyIterable) -> AsyncGenerator[Any, None]:
+    if isinstance(source, AsyncGenerator):
+        # Nobody else can: the user's expression is the map's alone, and trio complains of one left open.
+        async with aclosing(source):
+            async for item in source:
+                yield item
+    elif isinstance(source, AsyncIterable):
         async for item in source:
             yield item
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from actorpool._backends._workload import Target, Workload
@@ -67,6 +67,10 @@ class _FunctionDecorator:
     def __call__(
         self, function: Callable[P, Coroutine[Any, Any, R]]
     ) -> Function[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, AsyncIterator[R]]) -> Function[P, R, AsyncIterator[R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, Iterator[R]]) -> Function[P, R, Iterator[R]]: ...
     @overload
     def __call__(self, function: Callable[P, R]) -> Function[P, R, R]: ...
     def __call__(self, function: Any) -> Any:
@@ -201,8 +205,8 @@ class App:
             )
 
         # What does not depend on the function is refused where the user wrote it.
-        if name is not None and (not isinstance(name, str) or not name):
-            raise InvalidError(f"name must be a string that is not empty, not {name!r}")
+        if name is not None:
+            _check_name(name)
         if schedule is not None and not isinstance(schedule, (Cron, Period)):
             raise InvalidError(f"schedule must be a Cron or a Period, not {schedule!r}")
         return _FunctionDecorator(decorate)
@@ -370,6 +374,11 @@ class App:
             "not running" if not self._life.running else "deployed" if self._life.deployed_as else "running"
         )
         return f"<App '{self._name}' {state} functions={len(self._functions)} classes={len(self._contents.classes)}>"
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not name:
+        raise InvalidError(f"name must be a string that is not empty, not {name!r}")
 
 
 def _is_in_class_body(raw: Any) -> bool:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import threading
 import time
 from collections import OrderedDict
@@ -17,6 +16,7 @@ from actorpool._host._bridge import ThreadWaiter
 from actorpool.exception import InvalidError, NotFoundError
 
 from ._binding import check_blocking, outcome_of
+from .context import call_id_of
 
 if TYPE_CHECKING:
     from actorpool._actors._dispatch import Dispatcher
@@ -237,12 +237,10 @@ class _KnownCalls:
         """Return the id of `call`, given now if it has none."""
         now = time.monotonic()
         with self._lock:
-            input = call._input
-            if input.identity is None:
-                input.identity = f"fc-{secrets.token_hex(12)}"
-            self._calls.setdefault(input.identity, (call, now))
+            identity = call_id_of(call._latest())
+            self._calls.setdefault(identity, (call, now))
             self._forget(now)
-            return input.identity
+            return identity
 
     def find(self, identity: str) -> FunctionCall[Any]:
         """Return the call known under `identity`."""

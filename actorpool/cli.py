@@ -30,7 +30,10 @@ __all__ = ["main"]
 
 _ABOUT: Final = """\
 Autoscaled pools of containers, inside your own process.
-`actorpool run --help` says how to run a function of an app."""
+
+commands:
+  run         run a local entrypoint, a function or a method of an app;
+              `actorpool run --help` says how"""
 
 _RUN_USAGE: Final = """\
 actorpool run [OPTION ...] FILE[::NAME] [ARGUMENT ...]
@@ -89,35 +92,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["run"]:
         return _run(words[1:])
-    _top_parser().parse_args(words or ["--help"])
-    raise AssertionError("every other command line has been refused")
-
-
-def _top_parser() -> Parser:
-    parser = Parser(prog="actorpool", description=_ABOUT, usage="actorpool COMMAND ...")
-    commands = parser.add_subparsers(title="commands", metavar="", required=True, parser_class=argparse.ArgumentParser)
-    commands.add_parser("run", help="run a local entrypoint, a function or a method of an app", add_help=False)
+    parser = Parser(prog="actorpool", usage="actorpool COMMAND ...", description=_ABOUT)
     options = parser.add_argument_group("options")
     options.add_argument("-h", "--help", action="help", help="show this and exit")
     options.add_argument(
         "--version", action="version", version=f"actorpool {__version__}", help="show the version and exit"
     )
-    return parser
+    _, unknown = parser.parse_known_args(words or ["--help"])
+    parser.error(f"there is no command '{unknown[0]}'; the command is: run")
 
 
 def _grace(word: str) -> float:
-    seconds = float(word)
+    try:
+        seconds = float(word)
+    except ValueError:
+        seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{word} is not a number of seconds, 0 or more")
+        raise argparse.ArgumentTypeError(f"{word!r} is not a number of seconds, 0 or more")
     return seconds
 
 
 def _read(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """Read the words behind `run`: the options before FILE, FILE, and what is for its target."""
     parser = Parser(prog="actorpool run", usage=_RUN_USAGE, description=_RUN_ABOUT, epilog=_RUN_MORE)
-    parser.add_argument("reference", help=argparse.SUPPRESS)
+    parser.add_argument("reference", metavar="FILE[::NAME]", help=argparse.SUPPRESS)
     options = parser.add_argument_group("options")
-    options.add_argument("-m", dest="is_module", action="store_true", help="what follows is a module, not a file")
+    options.add_argument(
+        "-m", dest="is_module", action="store_true", help="what follows is a module, not a file"
+    )
     valued = [
         options.add_argument(
             "-w",
@@ -142,16 +144,24 @@ def _read(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
         help="call the function by spawn, with the larger limits of spawned inputs, then wait",
     )
     options.add_argument(
-        "-q", "--quiet", action="store_true", help="show nothing of the app's scaling and warnings; errors still"
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="show nothing of the app's scaling and warnings; errors still",
     )
-    options.add_argument("--timestamps", action="store_true", help="begin each line of the app's with the time")
+    options.add_argument(
+        "--timestamps", action="store_true", help="begin each line of the app's with the time"
+    )
     options.add_argument("-h", "--help", action="help", help="show this and exit")
-    words = joined(words, [flag for option in valued for flag in option.option_strings])
-    end = next((at for at, word in enumerate(words) if not word.startswith("-")), len(words) - 1) + 1
-    for word in words[:end]:
-        if word in _CLOUD_ONLY:
-            parser.error(f"{word} is for {_CLOUD_ONLY[word]} in Modal's cloud; here functions run in this process")
-    return parser.parse_args(words[:end]), words[end:]
+    takes_value = {flag for option in valued for flag in option.option_strings}
+    end = 0
+    while end < len(words) and words[end].startswith("-"):
+        if words[end] in _CLOUD_ONLY:
+            parser.error(
+                f"{words[end]} is for {_CLOUD_ONLY[words[end]]} in Modal's cloud; here functions run in this process"
+            )
+        end += 2 if words[end] in takes_value else 1
+    return parser.parse_args(joined(words[: end + 1], takes_value)), words[end + 1 :]
 
 
 def _run(words: list[str]) -> int:
@@ -232,7 +242,9 @@ def _cancel(scope: CancelScope) -> None:
 def _check_result_file(path: Path | None) -> None:
     """Find out before the run, not after it."""
     if path is not None and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
-        raise CommandError(f"the result cannot be written to '{path}': it is a folder, or that folder does not allow it")
+        raise CommandError(
+            f"the result cannot be written to '{path}': it is a folder, or that folder does not allow it"
+        )
 
 
 def _write_result(path: Path, result: object, name: str) -> None:

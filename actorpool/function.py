@@ -13,6 +13,7 @@ from actorpool._core._counts import PoolCounts
 from actorpool.exception import ExecutionError, InvalidError
 
 from ._binding import ChangeSettings, Source
+from ._generate import RemoteGen
 from ._marks import concurrency_of
 from ._sources import DeployedFunction
 from ._spec import Variation, check_options
@@ -188,6 +189,7 @@ class Function(Generic[P, R_co, L_co]):
 
     Attributes:
         remote: Runs one input and waits for its result.
+        remote_gen: Runs a generator function on one input and iterates over what it yields.
         spawn: Hands over one input and returns a `FunctionCall`.
         map: Runs every input, in parallel; yields results.
         starmap: Likewise, unpacking each input.
@@ -203,6 +205,7 @@ class Function(Generic[P, R_co, L_co]):
         self._source = source
         self._raw = raw
         self.remote: Remote[P, R_co] = Remote(name, source)
+        self.remote_gen: RemoteGen[P, R_co] = RemoteGen(name, source)
         self.spawn: Spawn[P, R_co] = Spawn(name, source)
         self.map: Map[R_co] = Map(name, source)
         self.starmap: Starmap[R_co] = Starmap(name, source)

@@ -61,15 +61,32 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure actorpool beside its peers.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure actorpool beside its peers."
+    )
     add = parser.add_argument
     add("--quick", action="store_true", help="fewer inputs and rounds: under 3 minutes in all")
-    add("--only", metavar="PATTERN", action="append", help="only workloads of this name (* and ? allowed); may repeat")
+    add(
+        "--only",
+        metavar="PATTERN",
+        action="append",
+        help="only workloads of this name (* and ? allowed); may repeat",
+    )
     add("--list", action="store_true", help="name the workloads and stop")
     add("--json", metavar="FILE", type=Path, help="write every sample to FILE")
-    add("--compare", metavar="OLD.json", type=Path, help="show what changed since the run that wrote this file")
+    add(
+        "--compare",
+        metavar="OLD.json",
+        type=Path,
+        help="show what changed since the run that wrote this file",
+    )
     add("--rounds", metavar="N", type=_count, help=f"rounds, default {ROUNDS} ({QUICK_ROUNDS} with --quick)")
-    add("--inputs", metavar="N", type=_count, help="inputs of one sample, instead of each workload's own number")
+    add(
+        "--inputs",
+        metavar="N",
+        type=_count,
+        help="inputs of one sample, instead of each workload's own number",
+    )
     add("--loop", choices=("asyncio", "uvloop"), default="asyncio", help="the loop of asynchronous callers")
     add("--markdown", action="store_true", help="print one table in Markdown")
     return parser

@@ -53,6 +53,11 @@ class Row:
     """What went wrong; samples taken before it stay."""
 
     @property
+    def complete(self) -> bool:
+        """Whether there are figures to show."""
+        return bool(self.samples) and self.failed is None
+
+    @property
     def median(self) -> float:
         """The middle sample."""
         return statistics.median(self.samples)
@@ -82,7 +87,9 @@ def loop_factory(loop: str) -> LoopFactory:
 
         make: LoopFactory = uvloop.new_event_loop
         return make
-    return asyncio.SelectorEventLoop if sys.platform != "win32" else asyncio.ProactorEventLoop
+    if sys.platform == "win32":
+        return asyncio.ProactorEventLoop
+    return asyncio.SelectorEventLoop
 
 
 def header(loop: str) -> dict[str, Any]:
@@ -138,7 +145,14 @@ def run_workload(
     ready: list[Contender] = []
     for contender in contenders(workload.name) if chosen is None else chosen:
         rows[contender.name] = [
-            Row(workload.name, contender.name, contender.role, metric.name, metric.unit, skipped=contender.missing)
+            Row(
+                workload.name,
+                contender.name,
+                contender.role,
+                metric.name,
+                metric.unit,
+                skipped=contender.missing,
+            )
             for metric in workload.measure.metrics
         ]
         if contender.missing is None:

@@ -75,7 +75,7 @@ class Contender:
     def missing(self) -> str | None:
         """Why it cannot run here, or None."""
         if self.requires is not None and importlib.util.find_spec(self.requires) is None:
-            return f"{self.requires} is not installed (pip install -r benchmarks/requirements.txt)"
+            return f"{self.requires} is not there (pip install -r benchmarks/requirements.txt)"
         return None
 
 
@@ -122,7 +122,9 @@ def load() -> list[Workload]:
     from . import workloads
 
     found = sorted(module.name for module in pkgutil.iter_modules(workloads.__path__))
-    for module in sorted(found, key=lambda name: workloads.ORDER.index(name) if name in workloads.ORDER else 99):
+    for module in sorted(
+        found, key=lambda name: workloads.ORDER.index(name) if name in workloads.ORDER else 99
+    ):
         importlib.import_module(f"{workloads.__name__}.{module}")
     return list(_workloads.values())
 

@@ -40,17 +40,15 @@ def table(workload: Workload, n: int, rows: list[Row]) -> str:
         of_metric = [row for row in rows if row.metric == metric.name]
         width = max(len(row.contender) for row in of_metric)
         floor, peer = _floor(of_metric), _best_peer(of_metric, higher=metric.higher_is_better)
-        lines.append(
-            f"  {metric.name + ', ' + metric.unit:<{width + 9}} {'median':>10} {'spread':>8} {'× floor':>8} {'× best peer':>12}"
-        )
+        heading = f"  {metric.name}, {metric.unit}".rstrip(", ")
+        lines.append(_line(heading, width, "median", "spread", "× floor", "× best peer"))
         for row in of_metric:
-            label = f"{row.role:<6} {row.contender:<{width}}"
-            if not row.samples:
-                lines.append(f"    {label} {_absence(row)}")
-                continue
-            lines.append(
-                f"    {label} {_figure(row.median):>10} {_spread(row):>8} {_times(row, floor):>8} {_times(row, peer):>12}"
-            )
+            label = f"    {row.role:<6} {row.contender}"
+            if row.complete:
+                figures = _figure(row.median), _spread(row), _times(row, floor), _times(row, peer)
+                lines.append(_line(label, width, *figures))
+            else:
+                lines.append(f"{_line(label, width)} {_absence(row)}")
         for goal in workload.goals:
             if goal.metric == index:
                 lines.extend(_judged(goal, of_metric, metric.unit, higher=metric.higher_is_better))
@@ -74,21 +72,20 @@ def markdown(about: dict[str, Any], workloads: Iterable[Workload], rows: list[Ro
                 called = f"**{row.contender}**" if row.role == "ours" else row.contender
                 if row.role == "floor":
                     called = f"*floor: {row.contender}*"
-                if row.samples:
-                    figure = f"{_figure(row.median)} {row.unit}"
-                    lines.append(
-                        f"| {name} | {called} | {figure} | {_spread(row)} | {_times(row, floor)} | {_times(row, peer)} |"
-                    )
+                if row.complete:
+                    figure = f"{_figure(row.median)} {row.unit}".rstrip()
+                    cells = [name, called, figure, _spread(row), _times(row, floor), _times(row, peer)]
                 else:
-                    lines.append(f"| {name} | {called} | {_absence(row)} | | | |")
+                    cells = [name, called, _absence(row), "", "", ""]
+                lines.append(f"| {' | '.join(cells)} |")
                 name = ""
     versions = ", ".join(f"{called} {version}" for called, version in about["versions"].items())
-    lines += [
-        "",
+    lines.append("")
+    lines.append(
         f"{about['python']} on {about['loop']}, {about['cpus']} CPUs, load {about['load']} before and "
         f"{about['load after']} after; {versions}; {about['rounds']} interleaved rounds, medians, spread between the "
-        f"quartiles (~: over {NOISY:.0%}).",
-    ]
+        f"quartiles (~: over {NOISY:.0%})."
+    )
     return "\n".join(lines)
 
 
@@ -101,7 +98,7 @@ def compare(earlier: dict[str, Any], rows: list[Row]) -> str:
     lines = [f"against {about['python']} on {about['loop']}, {about['when']}"]
     for row in rows:
         old = before.get((row.workload, row.contender, row.metric))
-        if old is None or not old.samples or not row.samples:
+        if old is None or not old.complete or not row.complete:
             continue
         ratio = row.median / old.median if old.median else float("nan")
         noise = max(row.spread, old.spread, 0.02)
@@ -113,12 +110,18 @@ def compare(earlier: dict[str, Any], rows: list[Row]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def _line(label: str, width: int, *figures: str) -> str:
+    widths = (10, 8, 8, 12)
+    columns = "".join(f" {figure:>{wide}}" for figure, wide in zip(figures, widths, strict=False))
+    return f"{label:<{width + 11}}{columns}"
+
+
 def _floor(rows: list[Row]) -> Row | None:
-    return next((row for row in rows if row.role == "floor" and row.samples), None)
+    return next((row for row in rows if row.role == "floor" and row.complete), None)
 
 
 def _best_peer(rows: list[Row], *, higher: bool) -> Row | None:
-    peers = [row for row in rows if row.role == "peer" and row.samples]
+    peers = [row for row in rows if row.role == "peer" and row.complete]
     if not peers:
         return None
     return max(peers, key=lambda row: row.median) if higher else min(peers, key=lambda row: row.median)
@@ -136,7 +139,7 @@ def _times(row: Row, to: Row | None) -> str:
 
 
 def _judged(goal: Goal, rows: list[Row], unit: str, *, higher: bool) -> list[str]:
-    ours = next((row for row in rows if row.role == "ours" and row.samples), None)
+    ours = next((row for row in rows if row.role == "ours" and row.complete), None)
     if ours is None:
         return []
     value: float | None
@@ -148,7 +151,7 @@ def _judged(goal: Goal, rows: list[Row], unit: str, *, higher: bool) -> list[str
             if goal.of == "floor"
             else _best_peer(rows, higher=higher)
             if goal.of == "best peer"
-            else next((row for row in rows if row.contender == goal.of and row.samples), None)
+            else next((row for row in rows if row.contender == goal.of and row.complete), None)
         )
         if other is None:
             return [f"    {goal.label:<8} {goal.bound:g} × {goal.of}: not measured here"]

@@ -38,13 +38,13 @@ class ContainerActor:
         "_grace_s",
         "_host",
         "_make_backend",
-        "_name",
         "_record",
         "_report",
         "_starting",
         "_startup_timeout_s",
         "_stop",
         "cancel",
+        "name",
         "send",
     )
 
@@ -63,7 +63,7 @@ class ContainerActor:
         grace_s: float,
     ) -> None:
         self._record = record
-        self._name = name
+        self.name = name
         self._host = host
         self._make_backend = make_backend
         self._report = report
@@ -81,7 +81,7 @@ class ContainerActor:
     async def run(self) -> None:
         """Live the container's life; returns when nothing of it is left."""
         async with self._host.open_nursery() as nursery:
-            backend = self._make_backend(self._name, nursery)
+            backend = self._make_backend(self.name, nursery)
             self.send = backend.send
             self.cancel = backend.cancel
             error: BaseException | None = None
@@ -117,7 +117,7 @@ class ContainerActor:
             self._starting = None
         if scope.cancelled_caught and not self._stop.is_set():
             return FunctionTimeoutError(
-                f"container {self._name} was not ready after its startup_timeout of {limit:g} s",
+                f"container {self.name} was not ready after its startup_timeout of {limit:g} s",
                 timeout=limit,
             )
         return None

@@ -15,6 +15,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from actorpool._host._slots import open_task_slots
+from actorpool._host._stream import async_producer, producer
 from actorpool._host._watchdog import NO_WATCH, Watch
 
 from ._threads import ThreadSlots
@@ -88,6 +89,9 @@ class LocalContainer:
 
     def cancel(self, input: Input) -> None:
         """Cancel the task of an asynchronous input; a thread cannot be stopped."""
+        if input.stream is not None:
+            # Its generator is closed at its next item, wherever it runs.
+            input.stream.close()
         if input.target.is_async:
             self._tasks.cancel(input)
 
@@ -106,7 +110,10 @@ class LocalContainer:
                 await self._run_hook(hook)
         for target in workload.targets:
             function = target.function
-            self._calls[target] = function if self._instance is None else function.__get__(self._instance)
+            call = function if self._instance is None else function.__get__(self._instance)
+            if target.is_generator:
+                call = async_producer(call, self._host.bridge) if target.is_async else producer(call)
+            self._calls[target] = call
         self._entered = True
 
     async def stop(self, leftover: Sequence[Input], grace_s: float) -> None:

@@ -181,13 +181,16 @@ def _kind(annotation: Any) -> _Kind | None:
         return None
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str, **settings: Any) -> None:
+        super().__init__(prog, max_help_position=32, **settings)
+
+
 class Parser(argparse.ArgumentParser):
     """An `ArgumentParser` without abbreviations whose texts keep their line breaks."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(
-            allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, add_help=False, **settings
-        )
+        super().__init__(allow_abbrev=False, formatter_class=_Formatter, add_help=False, **settings)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the words, and where help is; exit 2."""
@@ -233,8 +236,7 @@ def parse(signature: Signature, words: Sequence[str], *, prog: str, about: str) 
 
 
 _ABOUT_WORDS: Final = (
-    "All words go to '{owner}' as they are. Put -- before them where the first one is\n"
-    "--help or -- itself."
+    "All words go to '{owner}' as they are. Put -- before them where the first one is\n--help or -- itself."
 )
 
 
@@ -269,7 +271,11 @@ def _add_option(options: argparse._ArgumentGroup, parameter: Parameter, owner: s
 
 
 def _written(annotation: Any) -> str:
-    return annotation.__qualname__ if isinstance(annotation, type) and not typing.get_args(annotation) else str(annotation)
+    return (
+        annotation.__qualname__
+        if isinstance(annotation, type) and not typing.get_args(annotation)
+        else str(annotation)
+    )
 
 
 def _shown(default: Any) -> str:

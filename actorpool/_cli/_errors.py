@@ -17,7 +17,10 @@ _PACKAGE: Final = f"{Path(exception.__file__).parent}{os.sep}"
 # What may stand between the command and the user's first line.
 _MACHINERY: Final = (
     "<frozen ",
-    *(f"{Path(traceback.__file__).parent}{os.sep}{name}" for name in ("asyncio", "contextlib.py", "importlib")),
+    *(
+        f"{Path(traceback.__file__).parent}{os.sep}{name}"
+        for name in ("asyncio", "contextlib.py", "importlib")
+    ),
 )
 
 
@@ -32,7 +35,9 @@ def described(error: BaseException) -> str:
     anything else is a bug of the library's, and is shown whole.
     """
     shown = TracebackException.from_exception(error, compact=True)
-    says_all = isinstance(error, (exception.Error, SyntaxError)) and not isinstance(error, exception.InternalError)
+    says_all = isinstance(error, (exception.Error, SyntaxError)) and not isinstance(
+        error, exception.InternalError
+    )
     if not (_trim(shown) or says_all):
         shown = TracebackException.from_exception(error, compact=True)
     return "".join(shown.format())

@@ -170,7 +170,7 @@ class Interruption:
             return
         self._drain()
         try:
-            note = self._notes.get(timeout=self._grace_s)
+            note = self._notes.get(timeout=min(self._grace_s, threading.TIMEOUT_MAX))
         except Empty:
             self._interrupt()
             note = self._notes.get()
@@ -189,9 +189,10 @@ class Interruption:
     def _drain(self) -> None:
         name = signal.Signals(self._received[0]).name
         inputs = self._ask_close(drain=True)
+        plural = "" if inputs == 1 else "s"
         self._report(
-            f"{name}: nothing more is accepted; inputs still to be finished: {inputs}, for up to {self._grace_s:g} s "
-            "(once more: stop at once)"
+            f"{name}: accepting nothing more; finishing {inputs} input{plural}, for up to {self._grace_s:g} s "
+            "(a second one stops at once)"
         )
 
     def _ask_close(self, *, drain: bool) -> int:

@@ -20,7 +20,6 @@ from typing import Any, Final
 from attrs import define, field, frozen
 
 from actorpool._lifecycle import Lifecycle
-from actorpool._sources import FunctionSource
 from actorpool._method import MISSING
 from actorpool._sources import FunctionSource
 from actorpool.app import App, LocalEntrypoint
@@ -54,9 +53,13 @@ class Reference:
         place, _, name = text.partition("::")
         dash_m = "-m " if is_module else ""
         if "::" not in text and not Path(place).exists() and (single := _SINGLE_COLON.fullmatch(place)):
-            raise CommandError(f"write two colons before the name: {dash_m}{single['file']}::{single['name']}")
+            raise CommandError(
+                f"write two colons before the name: {dash_m}{single['file']}::{single['name']}"
+            )
         if is_module and (place.endswith(".py") or not _MODULE.fullmatch(place)):
-            raise CommandError(f"-m wants a module such as pkg.mod, and {place!r} is not one; for a file leave out -m")
+            raise CommandError(
+                f"-m wants a module such as pkg.mod, and {place!r} is not one; for a file leave out -m"
+            )
         return cls(place, name, is_module)
 
     def __str__(self) -> str:
@@ -154,7 +157,9 @@ class Entrypoint(Runnable):
     def signature(self) -> Signature:
         function, name = self.entrypoint.function, self.entrypoint.name
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise CommandError(f"local entrypoint '{name}' is a generator function, which nobody would iterate over")
+            raise CommandError(
+                f"local entrypoint '{name}' is a generator function, which nobody would iterate over"
+            )
         return signature_of(function, name)
 
     def call(self, given: Given) -> Any:
@@ -176,7 +181,9 @@ class PooledFunction(Runnable):
 
     def signature(self) -> Signature:
         raw = self.function.get_raw_f()
-        _check_no_generator(self.function.name, inspect.isgeneratorfunction(raw) or inspect.isasyncgenfunction(raw))
+        _check_no_generator(
+            self.function.name, inspect.isgeneratorfunction(raw) or inspect.isasyncgenfunction(raw)
+        )
         return signature_of(raw, self.function.name)
 
     def handle(self, given: Given) -> tuple[Function[..., Any, Any], tuple[Any, ...], dict[str, Any]]:
@@ -208,11 +215,14 @@ class PooledMethod(Runnable):
     def _constructor(self) -> Signature:
         definition = self.cls.definition
         if definition.has_init:
-            return signature_of(definition.user_cls.__init__, definition.name, skip=1)
+            owner = next(base for base in definition.user_cls.__mro__ if "__init__" in vars(base))
+            return signature_of(vars(owner)["__init__"], definition.name, skip=1)
         return Signature(
             definition.name,
             tuple(
-                Parameter(name, annotation, inspect.Parameter.empty if found.default is MISSING else found.default)
+                Parameter(
+                    name, annotation, inspect.Parameter.empty if found.default is MISSING else found.default
+                )
                 for name, (found, annotation) in definition.parameters.items()
                 if found.init
             ),
@@ -321,6 +331,7 @@ def _of(thing: object) -> Iterator[tuple[str, Runnable]]:
             yield "", PooledFunction(thing._source.life(), thing)
     elif isinstance(thing, Cls):
         life = getattr(thing.runtime, "__self__", None)
-        if isinstance(life, Lifecycle):
+        # Others are variants of it.
+        if isinstance(life, Lifecycle) and life.class_named(thing.name) is thing:
             for method in thing.definition.methods:
                 yield f".{method}", PooledMethod(life, thing, method)

@@ -404,8 +404,8 @@ class Flow:
 
     def _pause_s(self, input: Input) -> float | None:
         """Return how long `input` waits for its next attempt, in seconds; None if it has none."""
-        if self._retry is None or self._shutting_down:
-            # Once all containers are to stop, nothing would take it.
+        if self._retry is None or self._shutting_down or input.stream is not None:
+            # Once all containers are to stop, nothing would take it; and a generator's items may be out already.
             return None
         return self._retry.delay_s(input.attempt)
 

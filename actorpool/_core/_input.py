@@ -67,6 +67,7 @@ class Input:
         "sink",
         "spawned",
         "state",
+        "stream",
         "successor",
         "target",
         "value",
@@ -103,7 +104,9 @@ class Input:
         """The backend's means to reach the running work; None before and after."""
         self.successor: Input | None = None
         """The record of the next attempt, when a timed-out attempt still holds its slot."""
-        self.identity: str | None = None
+        self.identity: Any = None
+        self.stream: Any = None
+        """Where the items of a generator go, if that is what it is; such an input is never tried again."""
 
     @property
     def done(self) -> bool:

@@ -302,7 +302,7 @@ class Pool(Attempts):
         wanted_stops = min(decision.stop, self._placement.idle)
         stops = max(0, min(wanted_stops, self.size - least))
         overruled = overruled or stops < wanted_stops
-        overdue = self._overdue(now) - stops
+        overdue = self._overdue(now, start) - stops
         if overdue > 0:
             overruled = True
             stops += overdue
@@ -433,10 +433,10 @@ class Pool(Attempts):
         needed = -(-demand // self.concurrency.target)
         return max(settings.min_containers, needed + settings.buffer_containers if demand else 0)
 
-    def _overdue(self, now: float) -> int:
-        """Return how many idle containers may not idle on, whatever the policy says."""
+    def _overdue(self, now: float, start: int) -> int:
+        """Return how many idle containers may not idle on, whatever the policy says, beside `start` fresh ones."""
         window = self.settings.scaledown_window
-        may_go = self.size - self._held_by(self.running - self._outside + self._backlog.count)
+        may_go = self.size + start - self._held_by(self.running - self._outside + self._backlog.count)
         overdue = 0
         for container in self._placement.idle_containers():
             if overdue >= may_go or container.idle_since + window > now:

@@ -1,15 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The asyncio host: nursery, scopes, timers and root tasks on one running asyncio loop.
 
-Channels live in `_asyncio_channel`, the bridge in `_bridge`, virtual time in `_virtual`. Nothing here decides
-anything about containers or inputs.
-
-Theory of operation of cancellation. asyncio cancels by edge: each `task.cancel()` throws once, and counts. A
-scope that cancels the task it lives in takes its own request back with `uncancel()` when it ends, and
-swallows the CancelledError only if no request from outside remains. This holds on every Python only if the
-request has been delivered by then. It has been if the task was suspended when it was made; a request that a
-task makes to itself is therefore put off until it is suspended, and dropped if the scope ends first
-(`_BodyCanceller`).
+Cancellation is explained in `_asyncio_cancel`; channels live in `_asyncio_channel`, the bridge in `_bridge`,
+virtual time in `_virtual`. Nothing here decides anything about containers or inputs.
 """
 
 from __future__ import annotations
@@ -26,53 +19,15 @@ from typing import Any, TypeVar, cast
 
 from attrs import define, field
 
+from ._asyncio_cancel import BodyCanceller, cancel_later, this_task
 from ._asyncio_channel import AsyncioReceiveChannel, AsyncioSendChannel, open_asyncio_channel
-from ._base import Bridge, ClosedResourceError, HostNotRunningError, RootHandle, TimerHandle, bridge_of
+from ._base import Bridge, ClosedResourceError, RootHandle, TimerHandle, bridge_of
 from ._bridge import AsyncioBridge
 from ._virtual import VirtualTimeLoop
 
 __all__ = ["AsyncioHost", "run_async"]
 
 T = TypeVar("T")
-
-
-def _this_task() -> asyncio.Task[Any]:
-    task = asyncio.current_task()
-    if task is None:
-        raise HostNotRunningError("this needs a running asyncio task; call it from an async function")
-    return task
-
-
-@define(eq=False)
-class _BodyCanceller:
-    """Cancels the task of a scope's body, and takes that back when the scope ends."""
-
-    task: asyncio.Task[Any]
-    # Requests that the task had not taken back before the scope began, as in code that cleans up after one.
-    _before: int
-    _requested: bool = field(default=False, init=False)
-    _deferred: asyncio.Handle | None = field(default=None, init=False)
-
-    def cancel(self) -> None:
-        if self._requested or self._deferred is not None:
-            return
-        if asyncio.current_task() is self.task:
-            self._deferred = self.task.get_loop().call_soon(self._deliver)
-        else:
-            self._deliver()
-
-    def _deliver(self) -> None:
-        self._deferred = None
-        self._requested = True
-        self.task.cancel()
-
-    def end(self, exc: BaseException | None) -> bool:
-        """End the scope; return True if `exc` is this scope's own cancellation and nobody else wants it."""
-        if self._deferred is not None:
-            self._deferred.cancel()
-        if not self._requested:
-            return False
-        return self.task.uncancel() <= self._before and isinstance(exc, asyncio.CancelledError)
 
 
 @define(eq=False)
@@ -85,7 +40,7 @@ class AsyncioNursery:
     """
 
     _group: asyncio.TaskGroup = field(factory=asyncio.TaskGroup, init=False, repr=False)
-    _body: _BodyCanceller | None = field(default=None, init=False, repr=False)
+    _body: BodyCanceller | None = field(default=None, init=False, repr=False)
     _tasks: set[asyncio.Task[None]] = field(factory=set, init=False)
     _errors: list[BaseException] = field(factory=list, init=False)
     _cancelled: bool = field(default=False, init=False)
@@ -112,7 +67,7 @@ class AsyncioNursery:
             self._body.cancel()
 
     async def _run_child(self, function: Callable[..., Awaitable[object]], args: tuple[object, ...]) -> None:
-        task = _this_task()
+        task = this_task()
         cancelled_before_start = self._cancelled
         if task.get_loop().get_task_factory() is not None:
             # An eager factory runs this first step inside start_soon.
@@ -138,9 +93,9 @@ class AsyncioNursery:
             self._idle.set_result(None)
 
     async def __aenter__(self) -> AsyncioNursery:
-        task = _this_task()
+        task = this_task()
         await self._group.__aenter__()
-        self._body = _BodyCanceller(task, task.cancelling())
+        self._body = BodyCanceller(task, task.cancelling())
         return self
 
     async def __aexit__(
@@ -173,9 +128,8 @@ class AsyncioNursery:
             await self._group.__aexit__(None, None, None)
             if self._errors:
                 if outside is not None:
-                    # The failures go first; the cancellation is delivered at the next checkpoint.
-                    body.task.uncancel()
-                    body.task.cancel(*outside.args)
+                    # The failures go first.
+                    cancel_later(outside, body.before)
                 raise BaseExceptionGroup("unhandled errors in a nursery", self._errors) from None
             if outside is not None and outside is not exc:
                 raise outside
@@ -201,7 +155,7 @@ class AsyncioCancelScope:
     """The scope of `AsyncioHost.move_on_after`; enter it once, with a plain `with`."""
 
     _seconds: float
-    _body: _BodyCanceller | None = field(default=None, init=False, repr=False)
+    _body: BodyCanceller | None = field(default=None, init=False, repr=False)
     _timer: asyncio.TimerHandle | None = field(default=None, init=False, repr=False)
     _caught: bool = field(default=False, init=False)
 
@@ -214,8 +168,8 @@ class AsyncioCancelScope:
         return self._caught
 
     def __enter__(self) -> AsyncioCancelScope:
-        task = _this_task()
-        self._body = _BodyCanceller(task, task.cancelling())
+        task = this_task()
+        self._body = BodyCanceller(task, task.cancelling())
         if self._seconds <= 0:
             # Not call_later(0): that would let one checkpoint pass.
             self._body.cancel()
@@ -358,6 +312,7 @@ class AsyncioHost:
     async def shielded(self, function: Callable[[], Awaitable[T]], seconds: float) -> bool:
         # A task of its own is what a cancellation of this one cannot reach.
         task = asyncio.Task(self._run_for(function, seconds), loop=self.loop)
+        before = this_task().cancelling()
         outside: asyncio.CancelledError | None = None
         while not task.done():
             try:
@@ -369,9 +324,7 @@ class AsyncioHost:
         failure = None if task.cancelled() else task.exception()
         if failure is None:
             raise outside
-        this = _this_task()
-        this.uncancel()
-        this.cancel(*outside.args)
+        cancel_later(outside, before)
         raise failure
 
     async def _run_for(self, function: Callable[[], Awaitable[T]], seconds: float) -> bool:

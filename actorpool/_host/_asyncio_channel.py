@@ -29,6 +29,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 from attrs import define, field
 
+from ._asyncio_cancel import cancel_later, this_task
 from ._base import BrokenResourceError, ChannelStatistics, ClosedResourceError, EndOfChannel, WouldBlock
 
 __all__ = ["AsyncioReceiveChannel", "AsyncioSendChannel", "open_asyncio_channel"]
@@ -158,6 +159,7 @@ class AsyncioSendChannel(Generic[T]):
             return
         except WouldBlock:
             pass
+        before = this_task().cancelling()
         future: asyncio.Future[_Mark] = channel.loop.create_future()
         channel.senders[future] = (self, value)
         try:
@@ -166,7 +168,7 @@ class AsyncioSendChannel(Generic[T]):
             if future.cancelled() or future.result() is not _SENT:
                 raise
             outcome = _SENT
-            _cancel_later(error)
+            cancel_later(error, before)
         finally:
             channel.senders.pop(future, None)
         if outcome is _CLOSED:
@@ -343,24 +345,6 @@ def _wake(future: asyncio.Future[Any], mark: _Mark) -> None:
 
 def _count_pending(futures: Iterable[asyncio.Future[Any]]) -> int:
     return sum(not future.done() for future in futures)
-
-
-def _cancel_later(error: asyncio.CancelledError) -> None:
-    """Deliver a swallowed cancellation at the task's next checkpoint, if it is still wanted then.
-
-    Not by `task.cancel()` right here: before Python 3.13 a timeout scope that ends before the next checkpoint
-    could not take it back.
-    """
-    task = asyncio.current_task()
-    assert task is not None
-    wanted = task.cancelling()
-
-    def deliver() -> None:
-        if wanted and task.cancelling() >= wanted and not task.done():
-            task.uncancel()
-            task.cancel(*error.args)
-
-    task.get_loop().call_soon(deliver)
 
 
 def _describe(end: object, channel: _Channel[T], closed: bool) -> str:

@@ -18,6 +18,7 @@ from actorpool._core._input import CANCELLED, FAILED, RUNNING, SUCCEEDED
 from actorpool.exception import RemoteError
 
 from ._context import current_input
+from ._traceback import trimmed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -145,7 +146,7 @@ class AsyncioTaskSlots:
         if failure.__class__ is _Escaped:
             assert failure.__cause__ is not None
             failure = failure.__cause__
-        return self._complete(input, FAILED, failure)
+        return self._complete(input, FAILED, trimmed(failure))
 
 
 def _cancel(input: Input) -> None:

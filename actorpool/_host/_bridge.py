@@ -83,13 +83,14 @@ class Inbox:
                     callback(argument)
                 except Exception:  # a callback's failure belongs to its poster alone; the others must run
                     logger.exception("a callback posted to a %s loop failed: %r", self.name, callback)
-        finally:
-            if queue and not self._armed:
-                try:
-                    self._arm()
-                except HostClosedError:
-                    # The last turn of a trio run; nothing more is run there.
-                    queue.clear()
+        except BaseException:
+            # It leaves the loop. The others are for the loop's next turn, if it has one.
+            post_quietly(self, _do_nothing, None)
+            raise
+
+
+def _do_nothing(_: None) -> None:
+    pass
 
 
 def post_quietly(bridge: Inbox, callback: Callable[[T], object], argument: T) -> None:

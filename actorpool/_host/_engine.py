@@ -73,8 +73,10 @@ class _Run:
             self.task.cancel()
 
     def fail(self, error: BaseException) -> None:
-        self.error = error
-        self.ended.notify()
+        # Its thread may have an outcome and not have taken it yet.
+        if not self.ended.wait(0):
+            self.error = error
+            self.ended.notify()
 
 
 @define(eq=False)

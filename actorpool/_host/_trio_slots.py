@@ -15,6 +15,7 @@ from actorpool._core._input import CANCELLED, FAILED, RUNNING, SUCCEEDED
 from actorpool.exception import RemoteError
 
 from ._context import current_input
+from ._traceback import trimmed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +92,7 @@ class TrioTaskSlots:
                     raise
                 except BaseException as error:
                     # Whatever user code raises is this input's failure and nobody else's.
-                    state, value = FAILED, error
+                    state, value = FAILED, trimmed(error)
         finally:
             # Also when the nursery itself is cancelled: each input gets its outcome, and a slot is given back.
             if state == CANCELLED:

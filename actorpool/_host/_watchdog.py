@@ -45,7 +45,17 @@ if TYPE_CHECKING:
 
     from ._base import Host
 
-__all__ = ["NO_WATCH", "BlockWatch", "Observer", "Reports", "Step", "Steps", "Watch", "input_of", "open_watch"]
+__all__ = [
+    "NO_WATCH",
+    "BlockWatch",
+    "Observer",
+    "Reports",
+    "Step",
+    "Steps",
+    "Watch",
+    "input_of",
+    "open_watch",
+]
 
 logger = logging.getLogger("actorpool")
 
@@ -59,8 +69,9 @@ STILL_S: Final = 5.0
 LEAST_INTERVAL_S: Final = 0.005
 # A look that comes later than this was kept from happening; less is a busy machine's way, in seconds.
 LATE_S: Final = 0.05
-# Of the time in which the thread could not run, the loop's thread must have computed this part.
-COMPUTED_PART: Final = 0.75
+# Of the time in which the thread could not run, the loop's thread must have computed this part; then what it
+# computed counts. The rest may be due to other processes.
+COMPUTED_PART: Final = 0.5
 
 Place: TypeAlias = tuple[str, int, str]
 """File, line, name of the function."""
@@ -210,14 +221,15 @@ class Observer:
         elapsed_s = now - self._looked_at
         late_s = max(0.0, elapsed_s - self.interval_s)
         kept_s = late_s if late_s > max(LATE_S, self._threshold_s / 2) else 0.0
-        computed = cpu_s is not None and self._cpu_s is not None and cpu_s - self._cpu_s >= COMPUTED_PART * kept_s
-        excused_s = 0.0 if computed else kept_s
+        computed_s = 0.0 if cpu_s is None or self._cpu_s is None else min(cpu_s - self._cpu_s, kept_s)
+        hogged = kept_s > 0 and computed_s >= COMPUTED_PART * kept_s
+        excused_s = kept_s - computed_s if hogged else kept_s
         if step is not None:
             if step is last:
                 step.excused_s += excused_s
                 self._note(step, elapsed_s)
             else:
-                self._begin(step, now, elapsed_s, kept_s, excused_s)
+                self._begin(step, now, elapsed_s, excused_s, hogged)
         if last is not None and step is not last:
             self._close(last, now, elapsed_s)
         self._step = step
@@ -233,14 +245,14 @@ class Observer:
         if last is not None:
             self._close(last, now, now - self._looked_at)
 
-    def _begin(self, step: Step, now: float, elapsed_s: float, kept_s: float, excused_s: float) -> None:
-        if step.began_at is not None:
-            step.excused_s = min(excused_s, now - step.began_at)
-        else:
+    def _begin(self, step: Step, now: float, elapsed_s: float, excused_s: float, hogged: bool) -> None:
+        if step.began_at is None:
             # Within the interval before this look; or, if it computed while this thread could not look and is here
             # at the first chance, within the one after the last look.
             half_s = min(elapsed_s, self.interval_s) / 2
-            step.began_at = self._looked_at + half_s if kept_s and not excused_s else now - half_s
+            step.began_at = self._looked_at + half_s if hogged else now - half_s
+        if step.began_at < now - self.interval_s:
+            step.excused_s = min(excused_s, now - step.began_at)
         length_s = self._length_s(step, now)
         if length_s > self.interval_s:
             self._note(step, length_s)
@@ -375,7 +387,9 @@ class BlockWatch(Watch):
         except RuntimeError:
             # The input must not suffer for it; the next attempt is made when the app has been idle for long.
             self._thread = None
-            logger.warning("there is no thread left for the watch: blocks of the event loop are not reported for now")
+            logger.warning(
+                "there is no thread left for the watch: blocks of the event loop are not reported for now"
+            )
 
     # -- the watch's thread ----------------------------------------------------------------------
 

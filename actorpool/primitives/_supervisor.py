@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
 
 from attrs import define, field, frozen
 
@@ -132,7 +131,7 @@ class _Child:
             mailbox.post(_Exit(self, failed))
 
 
-@define(eq=False, repr=False)
+@define(eq=False, repr=False, init=False)
 class Supervisor:
     """A task that owns children and decides what their exits mean.
 
@@ -192,7 +191,7 @@ class Supervisor:
         self._machine = Supervision(
             rules, strategy, self._intensity, Backoff() if backoff is None else backoff
         )
-        self._mailbox = Mailbox(name=name, on_dead_letter=_ignore)
+        self._mailbox = Mailbox(name=name)
         self._host = None
         self._ended = False
 
@@ -268,7 +267,3 @@ class Supervisor:
         if isinstance(message, _Stop):
             return self._machine.stop()
         return self._machine.child_exited(message.child.spec.name, failed=message.failed, now=now)
-
-
-def _ignore(_letter: Any, _error: Error) -> None:
-    pass

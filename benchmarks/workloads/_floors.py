@@ -19,8 +19,10 @@ EAGER: Final = sys.version_info >= (3, 12)
 # A floor too lets the loop turn now and then: nobody could live with less.
 _TURN_AFTER: Final = 256
 
-# Typed as the older interpreters have it; keyword arguments that only newer ones know pass through.
-Task: Any = partial(asyncio.Task, eager_start=True) if EAGER else asyncio.Task
+# Any: only newer interpreters know the keyword.
+Task: Any = asyncio.Task
+if EAGER:
+    Task = partial(Task, eager_start=True)
 
 
 class TaskWindow:
@@ -48,15 +50,13 @@ class TaskWindow:
 
     def _next(self) -> None:
         body, context, loop, results = self._body, self._context, self._loop, self.results
-        at_once = 0
-        for number in self._numbers:
+        for at_once, number in enumerate(self._numbers, 1):
             task = Task(body(number), loop=loop, context=context.copy())
             if not task.done():
                 task.add_done_callback(partial(self._done, number))
                 return
             results[number] = task.result()
             self._left -= 1
-            at_once += 1
             if at_once == _TURN_AFTER:
                 loop.call_soon(self._next)
                 return

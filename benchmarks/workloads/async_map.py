@@ -142,7 +142,6 @@ async def tasks_on_one_iterator(n: int) -> list[int]:
     return await run_tasks(asleep.get_raw_f(), n, 1000)
 
 
-
 workload(
     name="sync-caller-async-map",
     title="map of an async no-op from a thread without a loop, concurrency 100",

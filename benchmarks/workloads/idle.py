@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 from time import perf_counter, process_time, sleep
 
 import actorpool as modal
@@ -44,8 +43,10 @@ workload(
 
 async def idle(seconds: int) -> tuple[float, float]:
     """Sleep; return the CPU time of all threads in per cent, and how often one of them gave up its CPU to wait."""
+    import resource
+
     # The first pause lets timers of the warm-up run out.
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(min(0.3, seconds))
     used, begin = process_time(), perf_counter()
     switches = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
     await asyncio.sleep(seconds)
@@ -55,7 +56,7 @@ async def idle(seconds: int) -> tuple[float, float]:
     return used / elapsed * 100, max(0, switches) / elapsed
 
 
-@contender("idle", role="ours")
+@contender("idle", role="ours", requires="resource")
 async def actorpool(seconds: int) -> tuple[float, float]:
     async with app.run():
         for function in (task, thread):
@@ -63,6 +64,6 @@ async def actorpool(seconds: int) -> tuple[float, float]:
         return await idle(seconds)
 
 
-@contender("idle", "a loop asleep", role="floor")
+@contender("idle", "a loop asleep", role="floor", requires="resource")
 async def asleep(seconds: int) -> tuple[float, float]:
     return await idle(seconds)

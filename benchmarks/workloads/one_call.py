@@ -87,7 +87,10 @@ workload(
     measure=EachCall(),
     full=3_000,
     quick=1_000,
-    goals=(Goal("must", 1.0, "ThreadPoolExecutor.submit"), Goal("ambition", 0.8, "ThreadPoolExecutor.submit")),
+    goals=(
+        Goal("must", 1.0, "ThreadPoolExecutor.submit"),
+        Goal("ambition", 0.8, "ThreadPoolExecutor.submit"),
+    ),
 )
 
 

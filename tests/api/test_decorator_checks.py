@@ -262,7 +262,9 @@ def test_a_method_used_on_the_class_asks_for_an_instance(app: modal.App) -> None
         ({"limits": {"max_pending": 5}}, "limits"),
     ],
 )
-def test_a_setting_out_of_range_or_contradictory_is_refused_by_name(settings: dict[str, Any], named: str) -> None:
+def test_a_setting_out_of_range_or_contradictory_is_refused_by_name(
+    settings: dict[str, Any], named: str
+) -> None:
     app = modal.App("my-app")
     with pytest.raises(InvalidError, match=named):
         app.function(**settings)(plain)

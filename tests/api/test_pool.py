@@ -455,7 +455,9 @@ def test_S05_a_container_takes_what_waits_at_the_instant_it_is_ready(run_virtual
     run_virtually(main)
 
 
-def test_S05_a_failed_start_is_followed_by_another_without_a_clock_being_waited_for(run_virtually: Run) -> None:
+def test_S05_a_failed_start_is_followed_by_another_without_a_clock_being_waited_for(
+    run_virtually: Run,
+) -> None:
     app = modal.App("my-app")
     starts: list[float] = []
 

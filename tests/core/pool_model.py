@@ -415,13 +415,13 @@ class Model:
         stay = self.due_to_stay
         for container in told:
             self.stop(self.box_of(container))
-        assert not told or self.size >= settings.min_containers, "never below the minimum by a decision"
-        assert len(stopped) >= len(overdue) or self.size <= max(stay, settings.min_containers)
-        assert len(stopped) <= max(decision.stop, len(overdue))
-        assert len(called_off) <= max(0, decision.cancel)
-        assert self.size or not self.backlog or not told, "the last start is kept for what is pending"
         self.boxes += [Box(container, now) for container in asked]
         assert [box.record.number for box in self.boxes] == list(range(1, len(self.boxes) + 1))
+        assert not told or self.size >= settings.min_containers, "never below the minimum by a decision"
+        assert not told or self.size or not self.backlog, "the last start is kept for what is pending"
+        assert len(stopped) >= len(overdue) or self.size <= stay, "none idles on that need not stay"
+        assert len(stopped) <= max(decision.stop, len(overdue))
+        assert len(called_off) <= max(0, decision.cancel)
         paused = self.backing_off and now < self.not_before
         assert not asked or not (paused or self.shut)
         least = max(settings.min_containers, 1 if self.backlog else 0)

@@ -141,6 +141,15 @@ def test_overdue_containers_stay_for_the_minimum_and_for_the_buffer_s11_s12() ->
     assert rig.pool.size == 3
 
 
+def test_an_overdue_container_is_not_kept_by_replacing_the_others_s13() -> None:
+    rig = Rig(policy=Passive(), scaledown_window=10.0, min_containers=1)
+    (idle,) = rig.start()
+    (other,) = rig.ask()
+    rig.now = 10.0
+    assert [other, idle] == stopped(rig.decide(start=1, cancel=1))
+    assert rig.pool.size == 1
+
+
 def test_a_decision_of_negative_numbers_does_nothing() -> None:
     rig = Rig(policy=Passive())
     rig.ask(2)

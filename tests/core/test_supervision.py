@@ -192,13 +192,15 @@ class SupervisionMachine(RuleBasedStateMachine):
 
     @initialize(
         strategy=st.sampled_from(["one_for_one", "one_for_all", "rest_for_one"]),
-        rules=st.lists(st.sampled_from(["permanent", "transient", "temporary"]), min_size=1, max_size=5),
+        restart_rules=st.lists(
+            st.sampled_from(["permanent", "transient", "temporary"]), min_size=1, max_size=5
+        ),
         max_restarts=st.integers(0, 3),
     )
-    def begin(self, strategy: Strategy, rules: list[RestartRule], max_restarts: int) -> None:
-        self.rules = dict(zip("abcde", rules, strict=False))
+    def begin(self, strategy: Strategy, restart_rules: list[RestartRule], max_restarts: int) -> None:
+        self.restart_rules = dict(zip("abcde", restart_rules, strict=False))
         self.intensity = RestartIntensity(max_restarts=max_restarts, window_s=10.0)
-        self.machine = Supervision(self.rules, strategy, self.intensity, NO_WAIT)
+        self.machine = Supervision(self.restart_rules, strategy, self.intensity, NO_WAIT)
         self.now = 0.0
         self.alive: set[str] = set()
         self.stopping: str | None = None

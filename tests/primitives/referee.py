@@ -83,9 +83,8 @@ class Driver(ABC):
         return self.run(call)
 
     def cancel(self, label: Any) -> None:
-        """Cancel a task by its scope and let the loop come to rest."""
+        """Cancel a task by its scope."""
         self.call(self.scopes[label].cancel)
-        self.settle()
 
     async def carry(self, label: Any, async_fn: Callable[..., Awaitable[object]], *args: Any) -> None:
         """Run a task's function in a scope of its own and note its outcome."""

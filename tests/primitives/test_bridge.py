@@ -82,8 +82,13 @@ def test_a_burst_costs_one_wake_up(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     async def main() -> int:
         bridge = here()
         arrived: list[int] = []
+
+        def post(thread: int) -> None:
+            for _ in range(100):
+                bridge.post(arrived.append, thread)
+
         # The loop stands still meanwhile.
-        in_threads(8, lambda thread: [bridge.post(arrived.append, thread) for _ in range(100)])
+        in_threads(8, post)
         await settle()
         return len(arrived)
 
@@ -176,7 +181,15 @@ def test_a_bridge_whose_loop_has_ended_refuses(host_name: str) -> None:
     for _ in range(2):
         with pytest.raises(HostClosedError):
             bridge.post(print, None)
-    in_threads(1, lambda _: pytest.raises(HostClosedError, bridge.post, print, None))
+    refused: list[bool] = []
+
+    def post(_: int) -> None:
+        with pytest.raises(HostClosedError):
+            bridge.post(print, None)
+        refused.append(True)
+
+    in_threads(1, post)
+    assert [True] == refused
     assert not bridge.is_current()
 
 
@@ -338,6 +351,37 @@ def test_a_cancelled_wait_loses_no_notification(run: Run, make: WakeUp) -> None:
     assert "woken" == run(main)
 
 
+@pytest.mark.parametrize("make", WAKE_UPS, ids=["waiter", "signal"])
+@pytest.mark.parametrize("from_thread", [False, True])
+@pytest.mark.parametrize("cancel_first", [False, True])
+def test_a_notification_in_the_turn_of_a_cancellation_is_kept(
+    run: Run, make: WakeUp, from_thread: bool, cancel_first: bool
+) -> None:
+    async def main() -> list[str]:
+        wake_up = make(here())
+        steps: list[str] = []
+
+        async def child() -> None:
+            await wake_up.wait()
+            steps.append("woken")
+
+        async with current_host().open_nursery() as nursery:
+            nursery.start_soon(child)
+            await settle()
+            if cancel_first:
+                nursery.cancel()
+            if from_thread:
+                in_threads(1, lambda _: wake_up.notify())
+            else:
+                wake_up.notify()
+            nursery.cancel()
+        if not steps:
+            await child()
+        return steps
+
+    assert ["woken"] == run(main)
+
+
 def test_a_late_wake_up_does_not_end_another_wait(run: Run) -> None:
     """A thread's wake-up is under way while the notification is consumed; the next wait goes on waiting."""
 
@@ -393,19 +437,22 @@ def test_an_interrupted_notification_still_wakes(
 
     async def main() -> str:
         wake_up = make(here())
+
+        def notify(_: int) -> None:
+            with pytest.raises(KeyboardInterrupt):
+                wake_up.notify()
+
         async with current_host().open_nursery() as nursery:
             nursery.start_soon(wake_up.wait)
             await settle()
             monkeypatch.setattr(Inbox, "post", interrupted)
-            in_threads(1, lambda _: pytest.raises(KeyboardInterrupt, wake_up.notify))
+            in_threads(1, notify)
         return "woken"
 
     assert "woken" == run(main)
 
 
-def test_an_interrupted_arming_does_not_silence_the_bridge(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_arming_does_not_silence_the_bridge(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> list[str]:
         bridge = here()
         steps: list[str] = []

@@ -36,12 +36,9 @@ def test_items_arrive_in_order_and_the_loop_ends_with_the_last_sender(run: Run) 
                 for number in numbers:
                     await end.send(number)
 
-        received = []
         async with open_nursery() as nursery, receive:
             nursery.start_soon(produce, send, range(50))
-            async for item in receive:
-                received.append(item)
-        return received
+            return [item async for item in receive]
 
     assert list(range(50)) == run(main)
 
@@ -127,6 +124,76 @@ def test_statistics_count_items_ends_and_waiting_tasks(run: Run) -> None:
         return statistics
 
     assert ChannelStatistics(1, 1, 2, 1, 2, 0) == run(main)
+
+
+@pytest.mark.parametrize(
+    ("blocked", "closed", "outcome"),
+    [
+        ("receive", "send", EndOfChannel),
+        ("receive", "receive", ClosedResourceError),
+        ("send", "receive", BrokenResourceError),
+        ("send", "send", ClosedResourceError),
+    ],
+)
+def test_closing_either_end_wakes_blocked_tasks(
+    run: Run, blocked: str, closed: str, outcome: type[Exception]
+) -> None:
+    async def main() -> list[type[Exception]]:
+        send, receive = open_memory_channel(0)
+        ends = {"send": send, "receive": receive}
+        outcomes: list[type[Exception]] = []
+
+        async def child() -> None:
+            try:
+                await (receive.receive() if blocked == "receive" else send.send("item"))
+            except (EndOfChannel, ClosedResourceError, BrokenResourceError) as error:
+                outcomes.append(type(error))
+
+        async with open_nursery() as nursery:
+            nursery.start_soon(child)
+            await settle()
+            ends[closed].close()
+        return outcomes
+
+    assert [outcome] == run(main)
+
+
+@pytest.mark.parametrize("what", ["send_nowait", "receive_nowait", "close both"])
+def test_a_task_cancelled_in_this_turn_is_no_partner(run: Run, what: str) -> None:
+    async def main() -> None:
+        send, receive = open_memory_channel(0)
+        async with open_nursery() as nursery:
+            nursery.start_soon(
+                send.send if what == "receive_nowait" else receive.receive,
+                *(["item"] if what == "receive_nowait" else []),
+            )
+            await settle()
+            nursery.cancel()
+            if what == "close both":
+                send.close()
+                receive.close()
+            else:
+                with pytest.raises(WouldBlock):
+                    send.send_nowait("other") if what == "send_nowait" else receive.receive_nowait()
+            assert (0, 0) == (send.statistics().tasks_waiting_send, send.statistics().tasks_waiting_receive)
+
+    run(main)
+
+
+@pytest.mark.parametrize("host_name", ASYNCIO_ONLY, indirect=True)
+def test_a_task_woken_by_a_close_and_cancelled_in_the_same_turn_is_cancelled(run: Run) -> None:
+    async def main() -> None:
+        send, receive = open_memory_channel(0)
+        other, _ = open_memory_channel(0)
+        tasks = [asyncio.create_task(receive.receive()), asyncio.create_task(other.send("item"))]
+        await settle()
+        for end, task in zip([send, other], tasks, strict=True):
+            end.close()
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert [True, True] == [task.cancelled() for task in tasks]
+
+    run(main)
 
 
 def test_an_unbounded_channel_never_blocks(run: Run) -> None:

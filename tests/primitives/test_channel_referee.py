@@ -76,10 +76,10 @@ class ChannelReferee(RuleBasedStateMachine):
         side = self.senders if of_senders else self.receivers
         self.both(side[at % len(side)], "close")
 
-    @precondition(lambda self: getattr(self, "drivers", None) and self.drivers[1].scopes)
+    @precondition(lambda self: bool(self.drivers[1].scopes))
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
-        # At rest, so that nobody is cancelled in the turn in which it is served: there we differ, knowingly.
+        # From rest, so that nobody is cancelled in the turn in which it is served: there we differ, knowingly.
         self.all_at_rest()
         labels = sorted(self.drivers[1].scopes)
         if labels:

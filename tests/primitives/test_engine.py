@@ -173,6 +173,20 @@ def test_stop_cancels_what_is_left_and_tells_those_who_wait() -> None:
     assert [HostClosedError] == [type(error) for error in caught]
 
 
+def test_an_outcome_that_was_not_taken_before_the_stop_is_kept() -> None:
+    run = _engine._Run(answer, (1,))
+
+    async def main() -> None:
+        run.start()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    run.fail(HostClosedError())
+    assert (1, None) == (run.result, run.error)
+
+
 def test_stop_ends_generators_and_executor_threads() -> None:
     engine = EngineThread("generators")
     engine.start()
@@ -293,17 +307,12 @@ def test_a_call_cancelled_before_its_first_step_has_ended() -> None:
 
 
 def test_the_engine_does_not_use_the_policys_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not isinstance(_closed(_engine._new_loop()), type(None))
+    _engine._new_loop().close()
     made: list[str] = []
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setattr(asyncio, "ProactorEventLoop", lambda: made.append("proactor"), raising=False)
     _engine._new_loop()
     assert ["proactor"] == made
-
-
-def _closed(loop: asyncio.AbstractEventLoop) -> asyncio.AbstractEventLoop:
-    loop.close()
-    return loop
 
 
 def _interrupt(monkeypatch: pytest.MonkeyPatch, begun: ThreadWaiter) -> None:

@@ -155,9 +155,10 @@ def test_discarding_answers_every_pending_message_with_an_error() -> None:
     assert 3 == mailbox.discard()
     assert 0 == mailbox.discard()
     assert [(message, ClosedResourceError) for message in range(3)] == answers
-    assert MailboxStatistics(
-        pending=0, max_pending=None, received=0, dead_letters=3, closed=True
-    ) == mailbox.statistics()
+    assert (
+        MailboxStatistics(pending=0, max_pending=None, received=0, dead_letters=3, closed=True)
+        == mailbox.statistics()
+    )
     assert "<Mailbox 'mailbox' closed pending=0>" == repr(mailbox)
 
 

@@ -82,7 +82,7 @@ def test_a_failing_child_cancels_the_others_and_the_body(run: Run) -> None:
             finally:
                 ended.append("sibling")
 
-        with pytest.raises(ExceptionGroup) as caught:
+        async def own() -> None:
             async with open_nursery() as nursery:
                 nursery.start_soon(child)
                 nursery.start_soon(fail)
@@ -90,6 +90,9 @@ def test_a_failing_child_cancels_the_others_and_the_body(run: Run) -> None:
                     await sleep_for_ever()
                 finally:
                     ended.append("body")
+
+        with pytest.raises(ExceptionGroup) as caught:
+            await own()
         assert ["oops"] == messages(caught.value)
         return sorted(ended)
 
@@ -98,10 +101,13 @@ def test_a_failing_child_cancels_the_others_and_the_body(run: Run) -> None:
 
 def test_a_failing_body_cancels_the_children(run: Run) -> None:
     async def main() -> None:
-        with pytest.raises(ExceptionGroup) as caught:
+        async def own() -> None:
             async with open_nursery() as nursery:
                 nursery.start_soon(sleep_for_ever)
                 raise OopsError("body")
+
+        with pytest.raises(ExceptionGroup) as caught:
+            await own()
         assert ["body"] == messages(caught.value)
 
     run(main)
@@ -115,10 +121,13 @@ def test_all_failures_are_raised_together(run: Run) -> None:
             finally:
                 await fail("late")
 
-        with pytest.raises(ExceptionGroup) as caught:
+        async def own() -> None:
             async with open_nursery() as nursery:
                 nursery.start_soon(fail_late)
                 nursery.start_soon(fail, "early")
+
+        with pytest.raises(ExceptionGroup) as caught:
+            await own()
         assert ["early", "late"] == messages(caught.value)
 
     run(main)
@@ -126,9 +135,12 @@ def test_all_failures_are_raised_together(run: Run) -> None:
 
 def test_a_call_that_fails_is_the_failure_of_the_child(run: Run) -> None:
     async def main() -> None:
-        with pytest.raises(ExceptionGroup) as caught:
+        async def own() -> None:
             async with open_nursery() as nursery:
                 nursery.start_soon(fail, "one", "argument", "too many")
+
+        with pytest.raises(ExceptionGroup) as caught:
+            await own()
         assert [TypeError] == [type(error) for error in caught.value.exceptions]
 
     run(main)
@@ -178,7 +190,9 @@ def test_a_child_may_cancel_its_nursery(run: Run) -> None:
 
 
 @pytest.mark.parametrize("cancel_first", [True, False])
-def test_a_child_cancelled_before_its_start_gets_to_its_first_checkpoint(run: Run, cancel_first: bool) -> None:
+def test_a_child_cancelled_before_its_start_gets_to_its_first_checkpoint(
+    run: Run, cancel_first: bool
+) -> None:
     async def main() -> list[str]:
         steps: list[str] = []
 
@@ -433,11 +447,14 @@ def test_an_exit_request_gets_through_unwrapped_on_asyncio(leave: type[BaseExcep
 
 def test_an_exit_request_of_the_body_is_raised_with_the_failures() -> None:
     async def main() -> None:
-        with pytest.raises(BaseExceptionGroup) as caught:
+        async def own() -> None:
             async with open_nursery() as nursery:
                 nursery.start_soon(sleep_for_ever)
                 await settle()
                 raise SystemExit
+
+        with pytest.raises(BaseExceptionGroup) as caught:
+            await own()
         assert [SystemExit] == [type(error) for error in caught.value.exceptions]
 
     run_on("asyncio", main)
@@ -495,9 +512,7 @@ def test_a_foreign_task_factory_is_respected(run: Run) -> None:
             steps.append("begun")
             await sleep_for_ever()
 
-        def factory(
-            loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
-        ) -> asyncio.Task[Any]:
+        def factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
             steps.append("made")
             return asyncio.Task(coroutine, loop=loop, **options)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -65,6 +66,9 @@ class Tree:
         nursery = self.nurseries[path]
         getattr(nursery, "cancel_scope", nursery).cancel()
 
+    def cancel_scope(self, path: str) -> None:
+        self.driver.scopes[path].cancel()
+
 
 KINDS = st.sampled_from(["leaf", "fragile leaf", "owner", "fragile owner"])
 
@@ -104,10 +108,11 @@ class NurseryReferee(RuleBasedStateMachine):
         for kind in kinds:
             self.children += 1
             child = f"{path}.{self.children}"
-            steps.append(lambda tree, child=child, kind=kind: tree.start_child(path, child, kind))
+            steps.append(functools.partial(Tree.start_child, path=path, child=child, kind=kind))
         if data.draw(st.booleans()):
             # Cancelled before it has begun.
-            steps.insert(data.draw(st.integers(0, len(steps))), lambda tree: tree.cancel_nursery(path))
+            at = data.draw(st.integers(0, len(steps)))
+            steps.insert(at, functools.partial(Tree.cancel_nursery, path=path))
         self.on_both(steps)
 
     @precondition(lambda self: self.trees[1].commands)
@@ -118,13 +123,13 @@ class NurseryReferee(RuleBasedStateMachine):
         )
         # One failure at a time: asyncio cancels a task that has been told to go on and has not run yet, trio does not.
         order = data.draw(st.sampled_from(["return", "fail"] if len(paths) == 1 else ["return"]))
-        self.on_both([lambda tree, path=path: tree.command(path, order) for path in paths])  # type: ignore[misc]
+        self.on_both([functools.partial(Tree.command, path=path, order=order) for path in paths])
 
     @precondition(lambda self: self.trees[1].nurseries)
     @rule(data=st.data())
     def cancel_nursery(self, data: st.DataObject) -> None:
         path = data.draw(st.sampled_from(sorted(self.trees[1].nurseries)))
-        self.on_both([lambda tree: tree.cancel_nursery(path)])
+        self.on_both([functools.partial(Tree.cancel_nursery, path=path)])
 
     @precondition(lambda self: self.drivers[1].scopes)
     @rule(data=st.data())
@@ -132,12 +137,7 @@ class NurseryReferee(RuleBasedStateMachine):
         paths = data.draw(
             st.lists(st.sampled_from(sorted(self.drivers[1].scopes)), min_size=1, max_size=3, unique=True)
         )
-        self.on_both(
-            [
-                lambda tree, path=path: tree.driver.scopes[path].cancel()  # type: ignore[misc]
-                for path in paths
-            ]
-        )
+        self.on_both([functools.partial(Tree.cancel_scope, path=path) for path in paths])
 
     @precondition(lambda self: not self.drivers[1].scopes)
     @rule(kind=st.sampled_from(["owner", "fragile owner"]))

@@ -204,9 +204,13 @@ def test_a_real_trio_clock_has_no_jumps_even_with_trios_testing_tools_loaded() -
 
 
 def test_work_in_an_executor_holds_the_virtual_loop() -> None:
+    def work() -> str:
+        time.sleep(0.02)
+        return "result"
+
     async def main() -> tuple[str, float]:
         async with asyncio.timeout(1.0):
-            result = await asyncio.to_thread(lambda: time.sleep(0.02) or "result")
+            result = await asyncio.to_thread(work)
         return result, asyncio.get_running_loop().time()
 
     assert ("result", 0.0) == run_virtual(main)
