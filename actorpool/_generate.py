@@ -116,4 +116,4 @@ def _next(input: Input, stream: Stream) -> Any:
 def _leave(binding: Binding, input: Input, stream: Stream) -> None:
     if not input.done:
         stream.close()
-        binding.dispatcher.cancel(input, f"the consumer of '{binding.target}' left before its end")
+        binding.dispatcher.abandon((input,), f"the consumer of '{binding.target}' left before its end")

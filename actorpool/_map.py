@@ -20,7 +20,7 @@ from attrs import frozen
 
 from actorpool._core._input import SUCCEEDED, Input
 from actorpool._core._ordering import NOTHING, Reassembly
-from actorpool._host._base import current_host
+from actorpool._host._base import HostClosedError, current_host
 from actorpool._host._bridge import ThreadSignal
 from actorpool._host._context import current_input
 
@@ -28,14 +28,16 @@ from ._binding import annotated
 from .context import CallIdentity
 
 if TYPE_CHECKING:
-    from actorpool._host._base import Bridge
+    from actorpool._host._base import Bridge, FeederHandle
 
     from ._binding import Binding
 
-__all__ = ["MapOptions", "iterate", "iterate_async"]
+__all__ = ["Dropped", "MapOptions", "iterate", "iterate_async"]
 
 # Drawing from the caller's iterator pauses after this long, so that first results are not held up.
 _DRAW_S: Final = 0.001
+# A source that refuses its cancellation is waited for this long.
+_LEAVE_S: Final = 10.0
 # An asynchronous consumer that never has to wait lets others run after this many results.
 _YIELD_EVERY: Final = 256
 
@@ -73,6 +75,7 @@ class MapRun:
         self._live: dict[int, Input] = {}
         # Accepted by the window, but refused by the pool, whose backlog is full.
         self._held: list[Input] = []
+        self._asked_for_room = False
         self.waiting = False
         """Raised by the consumer before it looks at `finished` for the last time and then waits."""
         self.feeder: Feeder | None = None
@@ -85,7 +88,7 @@ class MapRun:
         """Draw as many inputs as there is room for, for about a millisecond, and send them on.
 
         Raises:
-            BaseException: Whatever the caller's iterator raises, after what was drawn has been sent on.
+            BaseException: Whatever the caller's iterator raises; what was drawn with it is not sent on.
         """
         room = self.room()
         if room <= 0:
@@ -95,19 +98,17 @@ class MapRun:
         sink = self._sink
         ended = False
         until = time.monotonic() + _DRAW_S
-        try:
-            for args in arguments:
-                drawn.append(Input(target, args, kwargs, context.copy(), sink, parent=parent))
-                room -= 1
-                if not room or time.monotonic() > until:
-                    break
-            else:
-                ended = self.feeder is None or self.feeder.ended
-        finally:
-            self._number(drawn)
-            self.send(drawn)
-            if ended:
-                self.window.exhaust()
+        for args in arguments:
+            drawn.append(Input(target, args, kwargs, context.copy(), sink, parent=parent))
+            room -= 1
+            if not room or time.monotonic() > until:
+                break
+        else:
+            ended = self.feeder is None or self.feeder.ended
+        self._number(drawn)
+        self.send(drawn)
+        if ended:
+            self.window.exhaust()
 
     def absorb(self, arguments: Iterator[tuple[Any, ...]]) -> None:
         """Take in what has finished, and send on what there is room for now."""
@@ -143,8 +144,19 @@ class MapRun:
         while self._held:
             before = len(self._held)
             self.send(self._held)
-            if len(self._held) == before and self._dispatcher.wait_for_room(self._notify):
+            if len(self._held) < before:
+                continue
+            if self._asked_for_room:
                 return
+            # Raised before it is asked for: the answer may come at once, from another thread.
+            self._asked_for_room = True
+            if self._dispatcher.wait_for_room(self._room_found):
+                return
+            self._asked_for_room = False
+
+    def _room_found(self) -> None:
+        self._asked_for_room = False
+        self._notify()
 
     def collect(self) -> None:
         """Move what has finished into the window."""
@@ -166,11 +178,11 @@ class MapRun:
 
     def close(self, reason: str) -> None:
         """Cancel whatever is still in flight: nobody will take its result."""
-        self._dispatcher.stop_waiting_for_room(self._notify)
+        waiter = self._room_found if self._asked_for_room or self._held else None
         self._held = []
         live, self._live = self._live, {}
-        for input in live.values():
-            self._dispatcher.cancel(input, reason)
+        if live or waiter is not None:
+            self._dispatcher.abandon(list(live.values()), reason, waiter)
 
     def _sink(self, input: Input) -> None:
         self.finished.append(input)
@@ -215,6 +227,7 @@ async def iterate_async(
     window, finished, take, value_of = run.window, run.finished, run.window.take, run.value_of
     feeder: Feeder | None = None
     unyielding = 0
+    dropped = False
     try:
         if isinstance(arguments, AsyncGenerator):
             feeder = run.feeder = Feeder(arguments, host.bridge, signal.notify)
@@ -240,10 +253,20 @@ async def iterate_async(
             if unyielding >= _YIELD_EVERY:
                 unyielding = 0
                 await host.checkpoint()
+    except Dropped:
+        dropped = True
+        raise
     finally:
+        run.close(_left(binding))
         if feeder is not None:
             feeder.close()
-        run.close(_left(binding))
+            if feeder.running and not dropped:
+                # Whoever leaves may close what the source reads from: it is not to be in the middle of that.
+                await host.shielded(feeder.left.wait, _LEAVE_S)
+
+
+class Dropped(BaseException):
+    """Thrown into the generator of a map that nobody refers to any more: it ends without waiting for anything."""
 
 
 class Feeder(Iterator[tuple[Any, ...]]):
@@ -253,17 +276,34 @@ class Feeder(Iterator[tuple[Any, ...]]):
     iterated again when more has been drawn, and is exhausted when it also says `ended`.
     """
 
-    __slots__ = ("_arguments", "_drawn", "_failure", "_handle", "_notify", "_signal", "ended")
+    __slots__ = (
+        "_arguments",
+        "_bridge",
+        "_drawn",
+        "_failure",
+        "_handle",
+        "_left",
+        "_notify",
+        "_signal",
+        "ended",
+        "left",
+        "running",
+    )
 
     def __init__(
         self, arguments: AsyncGenerator[tuple[Any, ...], None], bridge: Bridge, notify: Callable[[], object]
     ) -> None:
         self._arguments = arguments
         self._drawn: tuple[Any, ...] | None = None
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
         self._notify = notify
+        self._bridge = bridge
         self._signal = bridge.signal()
+        self._left = False
+        self.running = False
         self.ended = False
+        self.left = bridge.waiter()
+        """Notified when nothing is drawn any more."""
         self._handle = bridge.create_feeder(self._feed)
 
     def __next__(self) -> tuple[Any, ...]:
@@ -276,10 +316,21 @@ class Feeder(Iterator[tuple[Any, ...]]):
         raise StopIteration
 
     def close(self) -> None:
-        """Stop drawing."""
-        self._handle.cancel()
+        """Stop drawing. Threads: any, for the garbage collector's sake."""
+        self._left = True
+        if self._bridge.is_current():
+            self._handle.cancel()
+        elif not self.ended:
+            try:
+                self._bridge.post(_cancel, self._handle)
+            except HostClosedError:
+                # The loop ended, and with it the feeder.
+                return
 
     async def _feed(self) -> None:
+        if self._left:
+            return
+        self.running = True
         try:
             async with aclosing(self._arguments) as arguments:
                 async for args in arguments:
@@ -287,12 +338,20 @@ class Feeder(Iterator[tuple[Any, ...]]):
                     self._notify()
                     while self._drawn is not None:
                         await self._signal.wait()
-        except Exception as error:
-            # The caller's iterator failed: the consumer raises it.
+        except BaseException as error:
+            # The caller's iterator failed, or was cancelled from within: the consumer raises it.
             self._failure = error
+            if not isinstance(error, (Exception, KeyboardInterrupt, SystemExit)):
+                raise
         finally:
+            self.running = False
             self.ended = True
+            self.left.notify()
             self._notify()
+
+
+def _cancel(handle: FeederHandle) -> None:
+    handle.cancel()
 
 
 def _left(binding: Binding) -> str:

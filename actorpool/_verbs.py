@@ -17,7 +17,7 @@ from actorpool._host._bridge import ThreadWaiter
 from actorpool.exception import InvalidError
 
 from ._binding import Verb, check_blocking, new_input, outcome_of, twin_of
-from ._map import MapOptions, iterate, iterate_async
+from ._map import Dropped, MapOptions, iterate, iterate_async
 from .call import FunctionCall
 
 __all__ = ["AnyIterable", "ForEach", "Map", "MapResults", "Remote", "Spawn", "Starmap"]
@@ -106,7 +106,7 @@ class Spawn(Verb, Generic[P, R_co]):
         binding = self._bind_one("spawn")
         input = new_input(binding.target, args, kwargs, spawned=True)
         binding.dispatcher.submit(input)
-        return FunctionCall(binding.dispatcher, input)
+        return FunctionCall(binding.dispatcher, (input,))
 
     async def aio(self, *args: P.args, **kwargs: P.kwargs) -> FunctionCall[R_co]:
         """Do the same; this never waits."""
@@ -167,8 +167,10 @@ class AsyncMapResults(MapResults[R_co], AsyncIterator[R_co]):
     _results: AsyncGenerator[R_co, None]
 
     def __aiter__(self) -> AsyncIterator[R_co]:
+        # Not the generator itself: one that is left unfinished is the event loop's to close, some time later, and
+        # trio complains of it.
         self._started = True
-        return self._results
+        return self
 
     def __anext__(self) -> Any:
         self._started = True
@@ -178,6 +180,15 @@ class AsyncMapResults(MapResults[R_co], AsyncIterator[R_co]):
         """Cancel what is in flight; there are no further results. Idempotent."""
         self._started = True
         await self._results.aclose()
+
+    def __del__(self) -> None:
+        super().__del__()
+        if self._results.ag_frame is not None and self._started:
+            try:
+                self._results.athrow(Dropped()).send(None)
+            except (Dropped, RuntimeError):
+                # It has ended; or somebody still awaits its next result.
+                return
 
 
 class MapVerb(Verb):
@@ -189,18 +200,12 @@ class MapVerb(Verb):
         self, verb: str, sources: tuple[AnyIterable, ...], options: MapOptions, *, star: bool
     ) -> Generator[Any, None, None]:
         """Return the generator behind a blocking map."""
-        self._check_sources(verb, sources)
-        for source in sources:
-            if not isinstance(source, Iterable):
-                raise InvalidError(
-                    f"{self._name}.{verb}(...) got an asynchronous iterator ({type(source).__name__}); "
-                    f"write {twin_of(self._name, verb)}"
-                )
+        arguments = self._arguments(verb, sources, star=star)
         binding = self._bind_one(verb)
 
         def results() -> Generator[Any, None, None]:
             check_blocking(binding.dispatcher, self._name, verb)
-            yield from iterate(binding, _arguments(sources, star=star), options)
+            yield from iterate(binding, arguments, options)
 
         return results()
 
@@ -208,11 +213,30 @@ class MapVerb(Verb):
         self, verb: str, sources: tuple[AnyIterable, ...], options: MapOptions, *, star: bool
     ) -> AsyncGenerator[Any, None]:
         """Return the generator behind an asynchronous map."""
+        arguments = self._any_arguments(verb, sources, star=star)
+        return iterate_async(self._bind_one(verb), arguments, options)
+
+    def _arguments(
+        self, verb: str, sources: tuple[AnyIterable, ...], *, star: bool = False
+    ) -> Iterable[tuple[Any, ...]]:
+        """Return the positional arguments of each input, of sources that this thread can iterate over."""
         self._check_sources(verb, sources)
-        binding = self._bind_one(verb)
+        for source in sources:
+            if not isinstance(source, Iterable):
+                raise InvalidError(
+                    f"{self._name}.{verb}(...) got an asynchronous iterator ({type(source).__name__}); "
+                    f"write {twin_of(self._name, verb)}"
+                )
+        return _arguments(sources, star=star)
+
+    def _any_arguments(
+        self, verb: str, sources: tuple[AnyIterable, ...], *, star: bool = False
+    ) -> Iterable[tuple[Any, ...]] | AsyncGenerator[tuple[Any, ...], None]:
+        """Return the positional arguments of each input; asynchronously if a source is asynchronous."""
+        self._check_sources(verb, sources)
         if all(isinstance(source, Iterable) for source in sources):
-            return iterate_async(binding, _arguments(sources, star=star), options)
-        return iterate_async(binding, _async_arguments(sources, star=star), options)
+            return _arguments(sources, star=star)
+        return _async_arguments(sources, star=star)
 
     def _check_sources(self, verb: str, sources: tuple[AnyIterable, ...]) -> None:
         if not sources:

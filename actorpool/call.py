@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from actorpool._core._config import check_seconds
@@ -37,60 +39,87 @@ class _Get(Generic[R_co]):
     def __init__(self, call: FunctionCall[R_co]) -> None:
         self._call = call
 
-    def __call__(self, timeout: float | None = None) -> R_co:
+    def __call__(self, timeout: float | None = None, *, index: int = 0) -> R_co:
         """Return the result, waiting up to `timeout` seconds for it; may be called again.
 
         Args:
             timeout: Longest wait in seconds; None for no bound, 0 to look once.
+            index: Which input's result, where the call has several.
 
         Raises:
             TimeoutError: The builtin one, if there is no result in time; the input goes on.
             RemoteError: If the input was cancelled.
+            ValueError: If there is no input of that index.
             BaseException: Whatever the function raised.
         """
         call = self._call
+        input = call._at(index)
         if timeout is not None:
             check_seconds("timeout", timeout, zero=True)
-        if not call.done:
-            if timeout != 0:
-                check_blocking(call._dispatcher, "function_call", "get")
+        if not input.done and timeout != 0:
+            check_blocking(call._dispatcher, "function_call", "get")
             waiter = ThreadWaiter()
 
             def sink(_input: Input) -> None:
                 waiter.notify()
 
-            if call._dispatcher.add_sink(call._input, sink):
+            if call._dispatcher.add_sink(input, sink):
                 try:
                     waiter.wait(timeout)
                 finally:
-                    call._dispatcher.remove_sink(call._input, sink)
-        return call._outcome(timeout)
+                    call._dispatcher.remove_sink(input, sink)
+        return call._outcome(input, timeout)
 
-    async def aio(self, timeout: float | None = None) -> R_co:
+    async def aio(self, timeout: float | None = None, *, index: int = 0) -> R_co:
         """Do the same on the running loop.
 
         Cancellation: The input goes on.
         """
         call = self._call
+        input = call._at(index)
         if timeout is not None:
             check_seconds("timeout", timeout, zero=True)
-        if not call.done:
+        if not input.done and timeout != 0:
             host = current_host()
             waiter = host.bridge.waiter()
 
             def sink(_input: Input) -> None:
                 waiter.notify()
 
-            if call._dispatcher.add_sink(call._input, sink):
+            if call._dispatcher.add_sink(input, sink):
                 try:
-                    if timeout is None:
+                    with host.move_on_after(math.inf if timeout is None else timeout):
                         await waiter.wait()
-                    else:
-                        with host.move_on_after(timeout):
-                            await waiter.wait()
                 finally:
-                    call._dispatcher.remove_sink(call._input, sink)
-        return call._outcome(timeout)
+                    call._dispatcher.remove_sink(input, sink)
+        return call._outcome(input, timeout)
+
+
+class _Iter(Generic[R_co]):
+    """The verb `FunctionCall.iter`."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: FunctionCall[R_co]) -> None:
+        self._call = call
+
+    def __call__(self, *, start: int = 0, end: int | None = None) -> Iterator[R_co]:
+        """Yield the results of the inputs from `start` up to `end` (exclusive), in their order, waiting for each.
+
+        Raises:
+            ValueError: If the range goes beyond the call's inputs.
+        """
+        return (self._call.get(index=index) for index in self._call._range(start, end))
+
+    def aio(self, *, start: int = 0, end: int | None = None) -> AsyncIterator[R_co]:
+        """Yield them to `async for`."""
+        indices = self._call._range(start, end)
+
+        async def results() -> AsyncIterator[R_co]:
+            for index in indices:
+                yield await self._call.get.aio(index=index)
+
+        return results()
 
 
 class _Cancel:
@@ -102,13 +131,14 @@ class _Cancel:
         self._call = call
 
     def __call__(self) -> None:
-        """Cancel the input: a pending one never starts, a running asynchronous one is cancelled once.
+        """Cancel every input: a pending one never starts, a running asynchronous one is cancelled once.
 
         A thread cannot be stopped: its result is dropped, and its slot stays taken until it returns. A later
         `get` raises `RemoteError`. What has finished stays as it is. Never blocks.
         """
         call = self._call
-        call._dispatcher.cancel(call._input, f"the call of '{call._input.target}' was cancelled")
+        for input in call._inputs:
+            call._dispatcher.cancel(input, f"the call of '{input.target}' was cancelled")
 
     async def aio(self) -> None:
         """Do the same; this never waits."""
@@ -134,32 +164,34 @@ class _Gather:
 
 
 class FunctionCall(Generic[R_co]):
-    """A handle to one spawned input; get it from `spawn` or `from_id`.
+    """A handle to one or many spawned inputs; get it from `spawn`, `experimental_spawn_map` or `from_id`.
 
     Attributes:
         get: Waits for the result; has an `.aio` twin.
+        iter: Iterates over the results of many inputs; has an `.aio` twin.
         cancel: Cancels the input; has an `.aio` twin.
         gather: Waits for several calls; has an `.aio` twin.
     """
 
-    __slots__ = ("__weakref__", "_dispatcher", "_input", "_observed")
+    __slots__ = ("__weakref__", "_dispatcher", "_inputs", "_observed")
 
     gather: Final = _Gather()
 
-    def __init__(self, dispatcher: Dispatcher, input: Input) -> None:
+    def __init__(self, dispatcher: Dispatcher, inputs: Sequence[Input]) -> None:
         self._dispatcher = dispatcher
-        self._input = input
+        self._inputs = inputs
         self._observed = False
 
     def __del__(self) -> None:
-        # Nobody can ask for the result any more: a failure must not pass unseen. No lock is taken here, since the
+        # Nobody can ask for the results any more: a failure must not pass unseen. No lock is taken here, since the
         # garbage collector may call this anywhere; a failure in this very moment may be reported twice or not.
-        input = self._latest()
-        if not input.done:
-            if input.sink is None:
-                input.sink = _report_unseen
-        elif not self._observed:
-            _report_unseen(input)
+        for first in self._inputs:
+            input = _latest(first)
+            if not input.done:
+                if input.sink is None:
+                    input.sink = _report_unseen
+            elif not self._observed:
+                _report_unseen(input)
 
     @property
     def get(self) -> _Get[R_co]:
@@ -167,14 +199,23 @@ class FunctionCall(Generic[R_co]):
         return _Get(self)
 
     @property
+    def iter(self) -> _Iter[R_co]:
+        """Iterate over the results."""
+        return _Iter(self)
+
+    @property
     def cancel(self) -> _Cancel:
-        """Cancel the input."""
+        """Cancel the inputs."""
         return _Cancel(self)
 
     @property
     def done(self) -> bool:
-        """Whether the outcome is known."""
-        return self._latest().done
+        """Whether the outcome of every input is known."""
+        return all(_latest(input).done for input in self._inputs)
+
+    def num_inputs(self) -> int:
+        """Return how many inputs the call has: 1 for `spawn`."""
+        return len(self._inputs)
 
     @property
     def object_id(self) -> str:
@@ -194,22 +235,37 @@ class FunctionCall(Generic[R_co]):
         """
         return _known_calls.find(function_call_id)
 
-    def _latest(self) -> Input:
-        input = self._input
-        while input.successor is not None:
-            input = input.successor
-        return input
+    def _at(self, index: int) -> Input:
+        self._range(index, index + 1)
+        return _latest(self._inputs[index])
 
-    def _outcome(self, timeout: float | None) -> R_co:
-        input = self._latest()
+    def _range(self, start: int, end: int | None) -> range:
+        count = len(self._inputs)
+        end = count if end is None else end
+        if not 0 <= start <= end <= count:
+            raise ValueError(
+                f"the inputs of this call are 0 to {count - 1}; {start} up to {end} goes beyond them"
+            )
+        return range(start, end)
+
+    def _outcome(self, input: Input, timeout: float | None) -> R_co:
+        input = _latest(input)
         if not input.done:
             raise TimeoutError(f"the call of '{input.target}' has no result after {timeout:g} s; it goes on")
         self._observed = True
         return cast("R_co", outcome_of(input))
 
     def __repr__(self) -> str:
-        input = self._latest()
-        return f"<FunctionCall of '{input.target}' {STATE_NAMES[input.state]}>"
+        states = {STATE_NAMES[_latest(input).state] for input in self._inputs}
+        many = f" {len(self._inputs)} inputs" if len(self._inputs) > 1 else ""
+        return f"<FunctionCall of '{self._inputs[0].target}'{many} {', '.join(sorted(states))}>"
+
+
+def _latest(input: Input) -> Input:
+    """Return the record of the present attempt."""
+    while input.successor is not None:
+        input = input.successor
+    return input
 
 
 def _report_unseen(input: Input) -> None:
@@ -237,7 +293,7 @@ class _KnownCalls:
         """Return the id of `call`, given now if it has none."""
         now = time.monotonic()
         with self._lock:
-            identity = call_id_of(call._latest())
+            identity = call_id_of(_latest(call._inputs[0]))
             self._calls.setdefault(identity, (call, now))
             self._forget(now)
             return identity

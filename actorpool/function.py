@@ -16,6 +16,7 @@ from ._binding import ChangeSettings, Source
 from ._generate import RemoteGen
 from ._marks import concurrency_of
 from ._sources import DeployedFunction
+from ._spawn_map import SpawnEach, SpawnMap
 from ._spec import Variation, check_options
 from ._verbs import ForEach, Map, Remote, Spawn, Starmap
 
@@ -194,6 +195,8 @@ class Function(Generic[P, R_co, L_co]):
         map: Runs every input, in parallel; yields results.
         starmap: Likewise, unpacking each input.
         for_each: Runs every input for its effects.
+        spawn_map: Spawns every input, waiting while the backlog is full.
+        experimental_spawn_map: Likewise, and returns one `FunctionCall` for all.
         update_autoscaler: Changes the settings of the running pool.
         get_current_stats: Returns the main counts.
     """
@@ -210,6 +213,8 @@ class Function(Generic[P, R_co, L_co]):
         self.map: Map[R_co] = Map(name, source)
         self.starmap: Starmap[R_co] = Starmap(name, source)
         self.for_each = ForEach(name, source)
+        self.spawn_map = SpawnMap(name, source)
+        self.experimental_spawn_map: SpawnEach[R_co] = SpawnEach(name, source)
         self.update_autoscaler = UpdateAutoscaler(source.update)
         self.autoscaler = Autoscaling(self._settings, source.update)
         self.get_current_stats = CurrentStats(source.bind)

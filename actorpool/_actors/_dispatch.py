@@ -10,7 +10,7 @@ wake-up, however many steps asked for it.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from actorpool._core._effects import SettingsChanged
 from actorpool._core._flow import CONTROL, ROOM, SCALING
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from actorpool._host._base import Host
 
 __all__ = ["Dispatcher"]
+
+# A step of the machine takes some microseconds; whoever waits longer for the lock waits for itself.
+_PATIENCE_S: Final = 0.05
 
 
 class Dispatcher:
@@ -138,10 +141,34 @@ class Dispatcher:
         with self._lock:
             return self._pool.wait_for_room(notify)
 
-    def stop_waiting_for_room(self, notify: Callable[[], object]) -> None:
-        """Undo `wait_for_room`."""
-        with self._lock:
-            self._pool.forget_room_waiter(notify)
+    def abandon(
+        self, inputs: Sequence[Input], reason: str, waiter: Callable[[], object] | None = None
+    ) -> None:
+        """Cancel `inputs`, whose caller has left, and forget its `waiter` for room. Never blocks for long.
+
+        The garbage collector closes a generator that nobody has finished, and it runs anywhere: also in a thread
+        that holds this lock right now. What cannot be done at once for that is done on the host's thread.
+        """
+        if not self._lock.acquire(timeout=_PATIENCE_S):
+            try:
+                self.host.bridge.post(self._abandon, (inputs, reason, waiter))
+            except HostClosedError:
+                # Nothing runs there any more.
+                return
+            return
+        self._lock.release()
+        self._abandon((inputs, reason, waiter))
+
+    def _abandon(self, what: tuple[Sequence[Input], str, Callable[[], object] | None]) -> None:
+        inputs, reason, waiter = what
+        if waiter is not None:
+            with self._lock:
+                self._pool.forget_room_waiter(waiter)
+                attention = self._pool.attention and self._claim()
+            if attention:
+                self._ask(attention)
+        for input in inputs:
+            self.cancel(input, reason)
 
     # -- what others read: any thread ------------------------------------------------------------
 
@@ -190,9 +217,12 @@ class Dispatcher:
             return self._pool.snapshot(self._clock())
 
     def retire(self) -> bool:
-        """If the pool is vacant, accept nothing more and send handles to a successor; return whether it was."""
+        """If the pool is vacant, accept nothing more and send handles to a successor; return whether it was.
+
+        A pool that is to keep containers warm is never to be forgotten, though it may have none just now.
+        """
         with self._lock:
-            if not self._pool.vacant:
+            if not self._pool.vacant or self._pool.settings.min_containers:
                 return False
             self._pool.accepting = False
             self._pool.aborted = True

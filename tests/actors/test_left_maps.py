@@ -152,30 +152,6 @@ def test_after_a_map_was_left_its_async_source_can_be_closed_at_once(app: modal.
     run(main)
 
 
-def test_an_async_source_that_is_left_may_be_used_further(app: modal.App, run: Run) -> None:
-    async def numbers() -> Any:
-        for number in range(1000):
-            yield number
-
-    @app.function()
-    async def f(x: int) -> int:
-        return x
-
-    async def main() -> None:
-        async with app.run():
-            source = numbers()
-            async with aclosing(f.map.aio(source)) as results:
-                async for result in results:
-                    if result == 3:
-                        break
-            # What the map had drawn ahead is gone; the source is open.
-            following = await anext(source)
-            assert 4 <= following <= 30
-            await source.aclose()
-
-    run(main)
-
-
 def test_an_infinite_map_of_which_a_part_is_taken_leaves_nothing(app: modal.App, run: Run) -> None:
     @app.function()
     async def f(x: int) -> int:
@@ -517,9 +493,8 @@ def test_maps_that_wait_for_room_and_are_left_do_not_keep_others_waiting(run_vir
             dispatcher = f.remote._bind().dispatcher  # type: ignore[attr-defined]
             maps = [f.map.aio(range(20)) for _ in range(5)]
             iterators = [aiter(results) for results in maps]
-            firsts = [asyncio_or_trio_start(iterator) for iterator in iterators]
-            for first in firsts:
-                assert 0 == await first()
+            for iterator in iterators:
+                assert 0 == await anext(iterator)
             for iterator in iterators[:4]:
                 await iterator.aclose()
             rest = [result async for result in iterators[4]]
@@ -528,11 +503,6 @@ def test_maps_that_wait_for_room_and_are_left_do_not_keep_others_waiting(run_vir
             await at_rest(f)
 
     run_virtually(main)
-
-
-def asyncio_or_trio_start(iterator: Any) -> Callable[[], Any]:
-    """Return what asks `iterator` for its next item."""
-    return lambda: anext(iterator)
 
 
 def test_a_map_that_waits_for_room_waits_once_however_often_it_is_woken(run_virtually: Run) -> None:
@@ -545,21 +515,6 @@ def test_a_map_that_waits_for_room_waits_once_however_often_it_is_woken(run_virt
     async def main() -> None:
         async with app.run():
             gate = event()
-            dispatcher = slow.remote._bind().dispatcher  # type: ignore[attr-defined]
-            most = 0
-            async for _ in slow.map.aio([gate] * 3):
-                pass_on = dispatcher.read(lambda pool: len(pool._room_waiters))
-                most = max(most, pass_on)
-            assert most <= 1
-
-    async def opened() -> None:
-        await main()
-
-    del opened
-
-    async def with_gate_open() -> None:
-        async with app.run():
-            gate = event()
             gate.set()
             dispatcher = slow.remote._bind().dispatcher  # type: ignore[attr-defined]
             most = 0
@@ -567,4 +522,4 @@ def test_a_map_that_waits_for_room_waits_once_however_often_it_is_woken(run_virt
                 most = max(most, dispatcher.read(lambda pool: len(pool._room_waiters)))
             assert most <= 1
 
-    run_virtually(with_gate_open)
+    run_virtually(main)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pytest
 import trio
 from attrs import asdict
 from hypothesis import strategies as st
@@ -111,4 +112,4 @@ class ChannelReferee(RuleBasedStateMachine):
                     driver.close()
 
 
-TestChannelReferee = ChannelReferee.TestCase
+TestChannelReferee = pytest.mark.slow(ChannelReferee.TestCase)

@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -150,4 +151,4 @@ class NurseryReferee(RuleBasedStateMachine):
             driver.close()
 
 
-TestNurseryReferee = NurseryReferee.TestCase
+TestNurseryReferee = pytest.mark.slow(NurseryReferee.TestCase)

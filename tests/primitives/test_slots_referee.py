@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import trio
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -108,4 +109,4 @@ class SlotsReferee(RuleBasedStateMachine):
             driver.close()
 
 
-TestSlotsReferee = SlotsReferee.TestCase
+TestSlotsReferee = pytest.mark.slow(SlotsReferee.TestCase)
