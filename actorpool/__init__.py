@@ -14,6 +14,7 @@ Map of the package, from the bottom up:
 from __future__ import annotations
 
 from . import exception as exception
+from ._batched import batched as batched
 from ._core._config import AutoscalerSettings as AutoscalerSettings
 from ._core._config import Limits as Limits
 from ._core._scaling import Decision as Decision

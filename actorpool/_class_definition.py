@@ -8,7 +8,8 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from actorpool._backends._workload import Hook
+from actorpool._backends._workload import Hook, Target
+from actorpool._core._batching import Batching
 from actorpool.exception import InvalidError
 
 from ._marks import marks_of
@@ -27,6 +28,11 @@ class ClassDefinition:
         self.name = user_cls.__name__
         self.parameters = _parameters(user_cls)
         self.methods = {name: value for name, value in _members(user_cls) if isinstance(value, Method)}
+        self.targets = {
+            name: Target(f"{self.name}.{name}", method.function, method.is_async, method.is_generator)
+            for name, method in self.methods.items()
+        }
+        self.batching = self._find_batching()
         hooks = [value for _, value in _members(user_cls)]
         self.enter = tuple(_as_hook(value) for value in hooks if hook_kind(value) == "enter")
         self.exit = tuple(_as_hook(value) for value in hooks if hook_kind(value) == "exit")
@@ -48,6 +54,17 @@ class ClassDefinition:
                     f"@modal.concurrent does not go on a method ('{self.name}.{name}'): decorate the class, "
                     "its methods share the slots"
                 )
+
+    def _find_batching(self) -> Batching | None:
+        found = [
+            name for name, method in self.methods.items() if marks_of(method.function).batching is not None
+        ]
+        if found and len(self.methods) > 1:
+            raise InvalidError(
+                f"class '{self.name}' has the batched method '{found[0]}' and {len(self.methods) - 1} other methods; a "
+                "batched method stands alone, put the others into a class of their own"
+            )
+        return marks_of(self.methods[found[0]].function).batching if found else None
 
     @property
     def needs_parameters(self) -> bool:

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 from attrs import define
 
+from actorpool._core._batching import Batching
 from actorpool._core._config import Concurrency
 from actorpool.exception import InvalidError
 
-__all__ = ["Marks", "concurrency_of", "concurrent", "marks_of"]
+__all__ = ["Marks", "concurrency_of", "concurrent", "mark", "marks_of"]
 
 T = TypeVar("T")
 
@@ -24,6 +25,7 @@ class Marks:
     """The inner decorators' wishes."""
 
     concurrency: Concurrency | None = None
+    batching: Batching | None = None
 
 
 def marks_of(thing: Any) -> Marks:
@@ -32,7 +34,8 @@ def marks_of(thing: Any) -> Marks:
     return found if isinstance(found, Marks) else Marks()
 
 
-def _mark(thing: Any, decorator: str) -> Marks:
+def mark(thing: Any, decorator: str) -> Marks:
+    """Return the marks of `thing` for a decorator to write to; refuse what it does not go on."""
     from ._method import Method
 
     if isinstance(thing, Method):
@@ -76,7 +79,7 @@ def concurrent(*, max_inputs: int, target_inputs: int | None = None) -> Callable
     concurrency = concurrency_of(max_inputs, target_inputs)
 
     def decorate(thing: T) -> T:
-        marks = _mark(thing, "modal.concurrent")
+        marks = mark(thing, "modal.concurrent")
         if marks.concurrency is not None:
             raise InvalidError(f"@modal.concurrent stands twice on {thing!r}; keep one")
         marks.concurrency = concurrency

@@ -67,6 +67,12 @@ class Method(Generic[P, R_co, L_co]):
         return f"<method '{self.name}'>"
 
 
+def is_in_class_body(function: Any) -> bool:
+    """Return whether `function` is being defined as a method."""
+    parts = getattr(function, "__qualname__", "").split(".")
+    return inspect.isfunction(function) and len(parts) > 1 and parts[-2] != "<locals>"
+
+
 class _MethodDecorator:
     @overload
     def __call__(

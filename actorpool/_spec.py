@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import asdict, evolve, frozen
 
 from actorpool._actors._supervisor import Supervisor
 from actorpool._backends._local import LocalContainer
 from actorpool._backends._workload import Workload
+from actorpool._core._batching import Batching, BatchingPool
 from actorpool._core._config import (
     AutoscalerSettings,
     Concurrency,
@@ -104,6 +106,7 @@ class Variation:
     scaledown_window: float | None = None
     timeout: float | None = None
     concurrency: Concurrency | None = None
+    batching: Batching | None = None
 
     def __attrs_post_init__(self) -> None:
         self.settings_over(AutoscalerSettings())
@@ -138,6 +141,7 @@ class PoolSpec:
     retry: RetryPolicy | None
     recycle_after: int | None
     policy: Callable[[], ScalingPolicy]
+    batching: Batching | None = None
 
     @property
     def name(self) -> str:
@@ -159,24 +163,28 @@ class PoolSpec:
             referenced: Whether a handle refers to the pool; given for pools that are forgotten when vacant.
         """
         workload = self.workload
-        pool = Pool(
-            workload.name,
-            settings=self.settings if settings is None else settings,
-            concurrency=self.concurrency,
-            limits=self.limits,
-            restart=Restart(),
-            timeout=self.timeout,
-            retry=self.retry,
-            recycle_after=self.recycle_after,
-            grace_s=runtime.grace_s,
-        )
+        # Any: each value belongs to the parameter of its name.
+        options: dict[str, Any] = {
+            "settings": self.settings if settings is None else settings,
+            "concurrency": self.concurrency,
+            "limits": self.limits,
+            "restart": Restart(),
+            "timeout": self.timeout,
+            "retry": self.retry,
+            "recycle_after": self.recycle_after,
+            "grace_s": runtime.grace_s,
+        }
+        if self.batching is None:
+            pool = Pool(workload.name, **options)
+        else:
+            names = batched_parameters(workload)
+            pool = BatchingPool(workload.name, batching=self.batching, names=names, **options)
 
         def make_backend(name: str, nursery: Nursery) -> ContainerBackend:
             return LocalContainer(
                 name,
                 workload,
                 runtime.host,
-                nursery,
                 supervisor.dispatcher.complete,
                 runtime.gate,
                 runtime.watch,
@@ -201,12 +209,16 @@ class PoolSpec:
             InvalidError: If what is given contradicts what is left alone, such as a maximum below the minimum.
         """
         concurrency = variation.concurrency or self.concurrency
+        batching = variation.batching or self.batching
+        if batching is not None:
+            batched_parameters(self.workload)
         return evolve(
             self,
             settings=variation.settings_over(self.settings),
             timeout=self.timeout if variation.timeout is None else variation.timeout,
             retry=self.retry if variation.retries is None else RetryPolicy.of(variation.retries),
             concurrency=concurrency,
+            batching=batching,
             workload=evolve(self.workload, max_inputs=concurrency.max_inputs),
         )
 
@@ -215,9 +227,36 @@ class PoolSpec:
         return evolve(self, workload=workload)
 
 
+def batched_parameters(workload: Workload) -> tuple[str, ...]:
+    """Return the names of the parameters of a batched function, each of which gets a list.
+
+    Raises:
+        InvalidError: If it cannot be batched: a generator, defaults, or parameters without a name.
+    """
+    (target,) = workload.targets
+    if target.is_generator:
+        raise InvalidError(f"'{target}' is a generator function, which cannot be batched")
+    parameters = list(inspect.signature(target.function).parameters.values())
+    if workload.bound:
+        parameters = parameters[1:]
+    for parameter in parameters:
+        if parameter.default is not parameter.empty:
+            raise InvalidError(
+                f"batched function '{target}' has a default for '{parameter.name}'; every input gives every argument"
+            )
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise InvalidError(
+                f"batched function '{target}' cannot take *args, **kwargs or positional-only arguments"
+            )
+    if not parameters:
+        raise InvalidError(f"batched function '{target}' takes no arguments, so there is nothing to batch")
+    return tuple(parameter.name for parameter in parameters)
+
+
 def pool_spec(
     workload: Workload,
     *,
+    batching: Batching | None = None,
     concurrency: Concurrency,
     limits: Limits,
     min_containers: int | None,
@@ -254,8 +293,11 @@ def pool_spec(
         buffer_containers=buffer_containers,
         scaledown_window=scaledown_window,
     )
+    if batching is not None:
+        batched_parameters(workload)
     return PoolSpec(
         workload=workload,
+        batching=batching,
         settings=settings,
         concurrency=concurrency,
         limits=limits,

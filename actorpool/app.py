@@ -6,7 +6,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, dataclass_transform, overload
 
 from actorpool._backends._workload import Target, Workload
 from actorpool._core._config import Concurrency, Limits, check_seconds
@@ -16,7 +16,7 @@ from actorpool.exception import InvalidError
 from ._class_definition import ClassDefinition
 from ._lifecycle import Contents, Deploy, Lifecycle, Run, Stop
 from ._marks import marks_of
-from ._method import Method
+from ._method import Method, is_in_class_body, parameter
 from ._sources import FunctionSource
 from ._spec import check_options, pool_spec
 from .cls import Cls
@@ -220,7 +220,7 @@ class App:
             )
         if isinstance(raw, Function):
             raise InvalidError(f"{raw!r} is a function of an app already; decorate the plain function once")
-        if isinstance(raw, Method) or _is_in_class_body(raw):
+        if isinstance(raw, Method) or is_in_class_body(raw):
             raise InvalidError(
                 f"@app.function does not go on a method ('{getattr(raw, '__qualname__', raw)}'); put @app.cls() on the "
                 "class and @modal.method() on the method"
@@ -238,11 +238,12 @@ class App:
             raise InvalidError(
                 f"retries do not go with a generator function ('{called}'): its items may be out already"
             )
-        concurrency = marks_of(raw).concurrency or Concurrency()
+        marks = marks_of(raw)
+        concurrency = marks.concurrency or Concurrency()
         is_async = inspect.iscoroutinefunction(raw) or inspect.isasyncgenfunction(raw)
         target = Target(called, raw, is_async, is_generator)
         workload = Workload(name=called, targets=(target,), max_inputs=concurrency.max_inputs)
-        spec = pool_spec(workload, concurrency=concurrency, **options)
+        spec = pool_spec(workload, batching=marks.batching, concurrency=concurrency, **options)
         if called in self._functions:
             logger.warning(
                 "function '%s' is defined twice in app '%s'; the newer one wins", called, self._name
@@ -252,6 +253,7 @@ class App:
         self._functions[called] = function
         return function
 
+    @dataclass_transform(kw_only_default=True, field_specifiers=(parameter,))
     def cls(
         self,
         _misplaced: object = None,
@@ -289,13 +291,15 @@ class App:
             concurrency = marks_of(user_cls).concurrency or Concurrency()
             workload = Workload(
                 name=definition.name,
-                targets=(),
+                targets=tuple(definition.targets.values()),
+                bound=True,
                 max_inputs=concurrency.max_inputs,
                 enter=definition.enter,
                 exit=definition.exit,
             )
             spec = pool_spec(
                 workload,
+                batching=definition.batching,
                 concurrency=concurrency,
                 min_containers=min_containers,
                 max_containers=max_containers,
@@ -379,11 +383,6 @@ class App:
 def _check_name(name: object) -> None:
     if not isinstance(name, str) or not name:
         raise InvalidError(f"name must be a string that is not empty, not {name!r}")
-
-
-def _is_in_class_body(raw: Any) -> bool:
-    parts = getattr(raw, "__qualname__", "").split(".")
-    return inspect.isfunction(raw) and len(parts) > 1 and parts[-2] != "<locals>"
 
 
 def _required_parameters(raw: Callable[..., Any]) -> str:

@@ -40,7 +40,7 @@ actorpool run [OPTION ...] FILE[::NAME] [ARGUMENT ...]
        actorpool run [OPTION ...] -m MODULE[::NAME] [ARGUMENT ...]"""
 
 _RUN_ABOUT: Final = """\
-Run a local entrypoint, a function or a method of an app; the app runs meanwhile.
+Run a local entrypoint, a function or a method, with its app running meanwhile.
 
 NAME is a local entrypoint, a function, Class.method, or one of these behind its
 app's variable: app.function. Without NAME it is the only local entrypoint, or
@@ -55,11 +55,11 @@ its pool; their results are not printed."""
 _RUN_MORE: Final = """\
 signals:
   The first Ctrl-C or SIGTERM drains: nothing more is accepted, what has been
-  accepted is finished, the exit hooks run. A local entrypoint goes on meanwhile:
-  it gets the results of its calls, another call raises ClosedError, and when
-  the grace is over it is interrupted (by KeyboardInterrupt; if it is async, it
-  is cancelled). The second one stops at once: it cancels all that still runs,
-  and ends the process if that takes more than a second.
+  accepted is finished, the exit hooks run. A local entrypoint goes on: it gets
+  the results of its calls, another call raises ClosedError, and when the grace
+  is over it is interrupted (by KeyboardInterrupt, or cancelled if it is async).
+  The second one stops at once: it cancels all that still runs, and ends the
+  process if that takes more than a second.
 
 exit status:
   0 done, 1 failed, 2 wrong options, 130 after Ctrl-C, 143 after SIGTERM;

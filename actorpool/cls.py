@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from actorpool._backends._workload import Target, Workload
+from actorpool._core._batching import Batching
 from actorpool.exception import InvalidError, NotFoundError
 
 from ._binding import Binding, ChangeSettings, Source
@@ -178,10 +179,7 @@ class Cls:
         self.spec = spec
         self.runtime = runtime
         self.name = definition.name
-        self.targets = {
-            name: Target(f"{definition.name}.{name}", method.function, method.is_async, method.is_generator)
-            for name, method in definition.methods.items()
-        }
+        self.targets = definition.targets
         self._refs = PoolRefs(runtime) if refs is None else refs
         self._variation = Variation() if variation is None else variation
         self._variants: WeakValueDictionary[Variation, Cls] = WeakValueDictionary()
@@ -231,6 +229,10 @@ class Cls:
         """Return a class as if decorated with `concurrent`; see `Function.with_concurrency`."""
         return self.varied(Variation(concurrency=concurrency_of(max_inputs, target_inputs)))
 
+    def with_batching(self, *, max_batch_size: int, wait_ms: int) -> Cls:
+        """Return a class whose one method is batched; see `Function.with_batching`."""
+        return self.varied(Variation(batching=Batching(max_batch_size=max_batch_size, wait_ms=wait_ms)))
+
     def varied(self, variation: Variation) -> Cls:
         """Return this class with `variation` over what it varies already; the same variation, the same class."""
         merged = self._variation.merged(variation)
@@ -264,6 +266,7 @@ class Cls:
         workload = Workload(
             name=definition.name,
             targets=tuple(self.targets.values()),
+            bound=True,
             max_inputs=self.spec.concurrency.max_inputs,
             build=build,
             enter=definition.enter,
@@ -299,6 +302,7 @@ class _LookedUpCls:
 
     with_options = Cls.with_options
     with_concurrency = Cls.with_concurrency
+    with_batching = Cls.with_batching
 
     def varied(self, variation: Variation) -> _LookedUpCls:
         merged = variation if self._variation is None else self._variation.merged(variation)

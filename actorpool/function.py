@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar
 
 from attrs import asdict, frozen
 
+from actorpool._core._batching import Batching
 from actorpool._core._config import UNSET, AutoscalerSettings, Unset
 from actorpool._core._counts import PoolCounts
 from actorpool.exception import ExecutionError, InvalidError
@@ -330,6 +331,11 @@ class Function(Generic[P, R_co, L_co]):
     ) -> Function[P, R_co, L_co]:
         """Return a handle to a variant as if decorated with `concurrent`; see `with_options`."""
         variation = Variation(concurrency=concurrency_of(max_inputs, target_inputs))
+        return Function(self._name, self._source.varied(variation), self._raw)
+
+    def with_batching(self, *, max_batch_size: int, wait_ms: int) -> Function[P, R_co, L_co]:
+        """Return a handle to a variant as if decorated with `batched`; see `with_options`."""
+        variation = Variation(batching=Batching(max_batch_size=max_batch_size, wait_ms=wait_ms))
         return Function(self._name, self._source.varied(variation), self._raw)
 
     def _settings(self) -> AutoscalerSettings:

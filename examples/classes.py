@@ -42,7 +42,8 @@ class Dictionary:
 
 @app.local_entrypoint()
 def main() -> None:
-    english, german = Dictionary(), Dictionary(language="de")
+    english = Dictionary()
+    german = Dictionary(language="de")  # type: ignore[call-arg]  # for mypy; pyright knows parameters
     print(english.look_up.remote("hello"), "|", german.look_up.remote("hello"))
     print(list(english.look_up.map(["hello", "goodbye"])), english.size.remote())
 

@@ -41,7 +41,7 @@ def show(mistake: str, make: Callable[[], object]) -> None:
 def main() -> None:
     inputs = [1, 2, 3]
     show("Python's own map:", lambda: list(map(evaluate_model, inputs)))
-    show("A call, then map:", lambda: evaluate_model(inputs).map())  # type: ignore[attr-defined]
+    show("A call, then map:", lambda: evaluate_model(inputs).map())
     show("A blocking verb on the loop that serves it:", lambda: blocks_its_own_loop.remote(1))
     show("A function that waits for itself:", lambda: factorial.remote(3))
     show("No iterator:", lambda: list(evaluate_model.map()))

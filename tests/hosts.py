@@ -27,7 +27,8 @@ from actorpool._host._virtual import VirtualTimeLoop, run_virtual_trio
 T = TypeVar("T")
 
 EAGER = ["asyncio+eager"] if sys.version_info >= (3, 12) else []
-HOST_NAMES = ["asyncio", "asyncio+uvloop", *EAGER, "trio"]
+ASYNCIO_HOST_NAMES = ["asyncio", "asyncio+uvloop", *EAGER]
+HOST_NAMES = [*ASYNCIO_HOST_NAMES, "trio"]
 # uvloop's clock is in C and cannot be made virtual.
 VIRTUAL_HOST_NAMES = ["asyncio", *EAGER, "trio"]
 

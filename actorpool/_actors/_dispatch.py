@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
+from actorpool._core._batching import BatchingPool
 from actorpool._core._effects import SettingsChanged
 from actorpool._core._flow import CONTROL, ROOM, SCALING
 from actorpool._core._input import FAILED, RUNNING, SUCCEEDED
@@ -51,6 +52,8 @@ class Dispatcher:
         self._attend = attend
         # Attention bits already posted to the actors and not yet looked at by them.
         self._posted = 0
+        if isinstance(pool, BatchingPool):
+            pool.distribute = self._distribute
 
     # -- the data path: any thread ---------------------------------------------------------------
 
@@ -235,6 +238,16 @@ class Dispatcher:
             self._posted &= ~CONTROL
 
     # -- carrying out ----------------------------------------------------------------------------
+
+    def _distribute(self, batch: Input) -> None:
+        """Tell the members of a batch that has ended."""
+        pool = self._pool
+        assert isinstance(pool, BatchingPool)
+        with self._lock:
+            settled = pool.outcomes_of(batch)
+        for member in settled:
+            if member.sink is not None:
+                member.sink(member)
 
     def _claim(self) -> int:
         """Return the requests for attention that nobody has posted yet; the caller, who posts them, holds the lock."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from actorpool._core._input import Input
-    from actorpool._host._base import Host, Nursery
+    from actorpool._host._base import Host
     from actorpool._host._slots import Complete
 
     from ._thread_gate import ThreadGate
@@ -58,7 +58,6 @@ class LocalContainer:
         name: str,
         workload: Workload,
         host: Host,
-        nursery: Nursery,
         complete: Complete,
         gate: ThreadGate,
         watch: Watch = NO_WATCH,
@@ -74,7 +73,7 @@ class LocalContainer:
         self._calls: dict[Target, Callable[..., Any]] = {}
         kinds = {target.is_async for target in workload.targets}
         self._watch = watch if True in kinds else NO_WATCH
-        self._tasks = open_task_slots(host, nursery, complete, self._calls, self._watch)
+        self._tasks = open_task_slots(host, complete, self._calls, self._watch)
         self._threads = ThreadSlots(name, workload.threads, host, complete, self._calls)
         # The usual container runs one kind of input: no detour for it.
         self._route: Callable[[Input], None] = (

@@ -12,9 +12,9 @@ import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from actorpool._core._input import CANCELLED, FAILED, RUNNING, SUCCEEDED, Input
+from actorpool._core._input import CANCELLED, RUNNING, SUCCEEDED, Input
 from actorpool._host._context import current_input
-from actorpool._host._traceback import trimmed
+from actorpool._host._failures import failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,5 +146,5 @@ class ThreadSlots:
             value = context.run(call, *args, **kwargs) if kwargs else context.run(call, *args)
         except BaseException as error:
             # Whatever user code raises is this input's failure and nobody else's.
-            return self._complete(input, FAILED, trimmed(error))
+            return self._complete(input, *failure_of(input, error))
         return self._complete(input, SUCCEEDED, value)

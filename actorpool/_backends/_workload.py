@@ -51,6 +51,8 @@ class Workload:
     """Makes the user's object for a container; None for a plain function."""
     enter: tuple[Hook, ...] = ()
     exit: tuple[Hook, ...] = ()
+    bound: bool = False
+    """Whether the targets are methods: their first parameter is the container's object."""
 
     @property
     def threads(self) -> int:

@@ -108,8 +108,10 @@ class Attempts(Flow):
             self.interrupted(input, now)
             if pause is not None:
                 self._succeed(input, now + pause)
+                counted = self.outcomes[TIMED_OUT]
                 self.settle(input, TIMED_OUT, error)
-                self.outcomes[TIMED_OUT] -= 1
+                # One attempt is over, not the input.
+                self.outcomes[TIMED_OUT] = counted
             else:
                 self.settle(input, TIMED_OUT, error)
                 effects.append(fx.Settle(input))
@@ -117,18 +119,5 @@ class Attempts(Flow):
 
     def _succeed(self, input: Input, until: float) -> None:
         """Give a timed-out input, whose work still holds its slot, a record for its next attempt."""
-        successor = Input(
-            input.target,
-            input.args,
-            input.kwargs,
-            None if input.context is None else input.context.copy(),
-            input.sink,
-            parent=input.parent,
-            spawned=input.spawned,
-            index=input.index,
-        )
-        successor.attempt = input.attempt + 1
-        successor.identity = input.identity
-        input.sink = None
-        input.successor = successor
+        successor = input.again()
         self._delay(successor, until)

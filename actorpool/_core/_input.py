@@ -113,6 +113,22 @@ class Input:
         """Whether the outcome is known."""
         return self.state >= SUCCEEDED
 
+    def again(self) -> Input:
+        """Return a record for the next attempt, which takes over whoever waits; this one keeps its slot alone."""
+        successor = Input(self.target, self.args, self.kwargs, None, parent=self.parent, spawned=self.spawned)
+        self.hand_over(successor)
+        return successor
+
+    def hand_over(self, successor: Input) -> None:
+        """Make `successor` the record of the next attempt."""
+        successor.args, successor.kwargs = self.args, self.kwargs
+        # The context is in use for as long as this attempt's work goes on.
+        successor.context = None if self.context is None else self.context.copy()
+        successor.index, successor.identity = self.index, self.identity
+        successor.attempt = self.attempt + 1
+        successor.sink, self.sink = self.sink, None
+        self.successor = successor
+
     def lineage(self) -> list[Input]:
         """Return this input's ancestors, the oldest first, and the input itself."""
         chain: list[Input] = [self]

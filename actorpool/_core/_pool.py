@@ -29,8 +29,6 @@ from actorpool._core._scaling import Decision, Snapshot
 from actorpool.exception import ContainerStartError, RemoteError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
 
     from actorpool._core._config import AutoscalerSettings, Concurrency, Limits, Restart
     from actorpool._core._retry import RetryPolicy
@@ -190,7 +188,7 @@ class Pool(Attempts):
     def handle(self, event: fx.Event, now: float) -> list[fx.Effect]:
         """Take one step; return what the shell is to do, in order."""
         effects: list[fx.Effect] = []
-        _HANDLERS[type(event)](self, event, now, effects)
+        getattr(self, _HANDLERS[type(event)])(event, now, effects)
         return effects
 
     def _ready(self, event: fx.ContainerReady, now: float, effects: list[fx.Effect]) -> None:
@@ -478,15 +476,16 @@ class Pool(Attempts):
             self.attention |= SCALING
 
 
-_HANDLERS: dict[type, Callable[[Pool, Any, float, list[fx.Effect]], None]] = {
-    fx.ContainerReady: Pool._ready,
-    fx.ContainerFailed: Pool._failed,
-    fx.ContainerExited: Pool._exited,
-    fx.SettingsChanged: Pool._changed,
-    fx.Decided: Pool._decided,
-    fx.Ticked: Pool._ticked,
-    fx.Crowded: Pool._crowded,
-    fx.Closed: Pool._closed,
-    fx.Aborted: Pool._aborted,
-    fx.ShutDown: Pool._shut_down,
+# {event: the method that takes it}, by name so that a subclass may extend it.
+_HANDLERS: Final[dict[type, str]] = {
+    fx.ContainerReady: "_ready",
+    fx.ContainerFailed: "_failed",
+    fx.ContainerExited: "_exited",
+    fx.SettingsChanged: "_changed",
+    fx.Decided: "_decided",
+    fx.Ticked: "_ticked",
+    fx.Crowded: "_crowded",
+    fx.Closed: "_closed",
+    fx.Aborted: "_aborted",
+    fx.ShutDown: "_shut_down",
 }

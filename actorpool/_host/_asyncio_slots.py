@@ -14,11 +14,11 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from actorpool._core._input import CANCELLED, FAILED, RUNNING, SUCCEEDED
+from actorpool._core._input import CANCELLED, RUNNING, SUCCEEDED
 from actorpool.exception import RemoteError
 
 from ._context import current_input
-from ._traceback import trimmed
+from ._failures import failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -146,7 +146,7 @@ class AsyncioTaskSlots:
         if failure.__class__ is _Escaped:
             assert failure.__cause__ is not None
             failure = failure.__cause__
-        return self._complete(input, FAILED, trimmed(failure))
+        return self._complete(input, *failure_of(input, failure))
 
 
 def _cancel(input: Input) -> None:

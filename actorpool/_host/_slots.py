@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from actorpool._core._input import Input
 
-    from ._base import Host, Nursery
+    from ._base import Host
     from ._watchdog import Watch
 
 __all__ = ["Calls", "Complete", "TaskSlots", "open_task_slots"]
@@ -45,14 +45,12 @@ class TaskSlots(Protocol):
         ...
 
 
-def open_task_slots(
-    host: Host, nursery: Nursery, complete: Complete, calls: Calls, watch: Watch
-) -> TaskSlots:
-    """Return task slots on `host`; where the library wants it, the tasks are children of `nursery`."""
+def open_task_slots(host: Host, complete: Complete, calls: Calls, watch: Watch) -> TaskSlots:
+    """Return task slots on `host`."""
     if host.name == "asyncio":
         from ._asyncio_slots import AsyncioTaskSlots
 
         return AsyncioTaskSlots(host.bridge, complete, calls, watch)
     from ._trio_slots import TrioTaskSlots
 
-    return TrioTaskSlots(host.bridge, nursery, complete, calls, watch)
+    return TrioTaskSlots(host.bridge, complete, calls, watch)

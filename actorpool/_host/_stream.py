@@ -26,7 +26,7 @@ NO_ITEM: Final = object()
 """What `Stream.take` returns when no item waits."""
 
 
-class StreamClosed(Exception):  # noqa: N818 - not an error: the consumer has left
+class StreamClosed(Exception):
     """The consumer has left, so the generator is to be closed."""
 
 

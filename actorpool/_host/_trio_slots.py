@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Task slots on trio: one task per input, a child of its container's nursery, in the input's own context.
+"""Task slots on trio: one task per input, in the input's own context.
 
 trio's cancellation is level-triggered, so an input that is cancelled is cancelled at each of its
 checkpoints until it has returned.
+
+The tasks are system tasks and no children of their container's nursery: that would wait for an input which
+refuses its cancellation, and closing the app would never end. They are cancelled with the trio run at the latest.
 """
 
 from __future__ import annotations
@@ -11,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from actorpool._core._input import CANCELLED, FAILED, RUNNING, SUCCEEDED
+from actorpool._core._input import CANCELLED, RUNNING, SUCCEEDED
 from actorpool.exception import RemoteError
 
 from ._context import current_input
-from ._traceback import trimmed
+from ._failures import failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from actorpool._core._input import Input
 
-    from ._base import Bridge, Nursery
+    from ._base import Bridge
     from ._slots import Calls, Complete
     from ._watchdog import Watch
 
@@ -32,13 +35,10 @@ __all__ = ["TrioTaskSlots"]
 class TrioTaskSlots:
     """Runs inputs as trio tasks."""
 
-    __slots__ = ("_bridge", "_calls", "_complete", "_nursery", "_returned", "_watch")
+    __slots__ = ("_bridge", "_calls", "_complete", "_returned", "_watch")
 
-    def __init__(
-        self, bridge: Bridge, nursery: Nursery, complete: Complete, calls: Calls, watch: Watch
-    ) -> None:
+    def __init__(self, bridge: Bridge, complete: Complete, calls: Calls, watch: Watch) -> None:
         self._bridge = bridge
-        self._nursery = nursery
         self._complete = complete
         self._calls = calls
         self._watch = watch
@@ -72,7 +72,7 @@ class TrioTaskSlots:
             context, args, kwargs = input.context, input.args, input.kwargs
             if input.state == RUNNING:
                 context.run(current_input.set, input)
-                context.run(self._nursery.start_soon, self._run, input, args, kwargs or {})
+                trio.lowlevel.spawn_system_task(self._run, input, args, kwargs or {}, context=context)
                 return
             # Settled on its way here: there is nothing to run, but a slot to give back.
             input = self._complete(input, CANCELLED, None)
@@ -92,10 +92,10 @@ class TrioTaskSlots:
                     raise
                 except BaseException as error:
                     # Whatever user code raises is this input's failure and nobody else's.
-                    state, value = FAILED, trimmed(error)
+                    state, value = failure_of(input, error)
         finally:
-            # Also when the nursery itself is cancelled: each input gets its outcome, and a slot is given back.
-            if state == CANCELLED:
+            # Also when the run itself ends: each input gets its outcome, and a slot is given back.
+            if state == CANCELLED and value is None:
                 value = RemoteError(f"input of '{input.target}' was cancelled while it was running")
             following = self._complete(input, state, value)
             self._returned.set()

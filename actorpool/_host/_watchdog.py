@@ -10,10 +10,10 @@ if it finds one and the same step of an input of this app again and again, it no
 driver knows that it is the same step is its own affair. A step's place is where it was seen for the longest
 time; its length is known to a fraction of the interval.
 
-The thread looks on only while it can run itself. Time in which it could not counts only if the loop's thread
-was computing meanwhile (as in one long call into C that keeps the interpreter's lock); else another thread held
-the lock, or the machine stood still, and that is not the function's fault. Where the platform has no clock of
-another thread's computing (macOS, Windows), such time never counts.
+The thread looks on only while it can run itself. Of the time in which it could not, what the loop's thread
+computed counts (one long call into C that keeps the interpreter's lock); else another thread held the lock, or the
+machine stood still, and that is not the function's fault. Where the platform has no clock of another thread's
+computing (macOS, Windows), such time never counts.
 
 The thread exists while asynchronous inputs run, and for a second after the last one. The data path pays one
 look at `parked` for an input: whoever starts an input finds it up, and starts the thread. Before it ends the
@@ -69,9 +69,6 @@ STILL_S: Final = 5.0
 LEAST_INTERVAL_S: Final = 0.005
 # A look that comes later than this was kept from happening; less is a busy machine's way, in seconds.
 LATE_S: Final = 0.05
-# Of the time in which the thread could not run, the loop's thread must have computed this part; then what it
-# computed counts. The rest may be due to other processes.
-COMPUTED_PART: Final = 0.5
 
 Place: TypeAlias = tuple[str, int, str]
 """File, line, name of the function."""
@@ -222,14 +219,12 @@ class Observer:
         late_s = max(0.0, elapsed_s - self.interval_s)
         kept_s = late_s if late_s > max(LATE_S, self._threshold_s / 2) else 0.0
         computed_s = 0.0 if cpu_s is None or self._cpu_s is None else min(cpu_s - self._cpu_s, kept_s)
-        hogged = kept_s > 0 and computed_s >= COMPUTED_PART * kept_s
-        excused_s = kept_s - computed_s if hogged else kept_s
         if step is not None:
             if step is last:
-                step.excused_s += excused_s
+                step.excused_s += kept_s - computed_s
                 self._note(step, elapsed_s)
             else:
-                self._begin(step, now, elapsed_s, excused_s, hogged)
+                self._begin(step, now, elapsed_s, kept_s, computed_s)
         if last is not None and step is not last:
             self._close(last, now, elapsed_s)
         self._step = step
@@ -245,14 +240,13 @@ class Observer:
         if last is not None:
             self._close(last, now, now - self._looked_at)
 
-    def _begin(self, step: Step, now: float, elapsed_s: float, excused_s: float, hogged: bool) -> None:
+    def _begin(self, step: Step, now: float, elapsed_s: float, kept_s: float, computed_s: float) -> None:
         if step.began_at is None:
-            # Within the interval before this look; or, if it computed while this thread could not look and is here
-            # at the first chance, within the one after the last look.
+            # Within the interval before this look; or, if this thread was kept from looking, then by this step, which
+            # is here at the first chance: within the one after the last look.
             half_s = min(elapsed_s, self.interval_s) / 2
-            step.began_at = self._looked_at + half_s if hogged else now - half_s
-        if step.began_at < now - self.interval_s:
-            step.excused_s = min(excused_s, now - step.began_at)
+            step.began_at = self._looked_at + half_s if kept_s else now - half_s
+        step.excused_s = min(kept_s - computed_s, now - step.began_at)
         length_s = self._length_s(step, now)
         if length_s > self.interval_s:
             self._note(step, length_s)

@@ -60,7 +60,11 @@ async def _leave_in_a_cycle(results: Any) -> None:
     cycle.append(cycle)
 
 
-WAYS = [_leave_by_break, _leave_by_exception, _leave_by_aclose, _leave_by_dropping, _leave_in_a_cycle]
+# The collector may come to the generator before its owner: trio then closes it, and says so.
+_IN_A_CYCLE = pytest.param(
+    _leave_in_a_cycle, marks=pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
+)
+WAYS = [_leave_by_break, _leave_by_exception, _leave_by_aclose, _leave_by_dropping, _IN_A_CYCLE]
 
 
 async def _numbers() -> Any:

@@ -524,7 +524,7 @@ def test_S14_a_larger_warm_pool_costs_more_container_seconds_and_lowers_waiting(
 
 def test_S14_a_larger_buffer_costs_more_container_seconds_and_lowers_waiting(run_virtually: Run) -> None:
     async def main() -> None:
-        arrivals = _arrivals(4.0)
+        arrivals = _arrivals(25.0)
         results = [
             await _cost(arrivals, buffer_containers=buffer, scaledown_window=5) for buffer in (0, 1, 3)
         ]

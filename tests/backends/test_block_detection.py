@@ -14,17 +14,22 @@ import re
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import Any
+from weakref import ref
 
 import pytest
 import trio
 
 import actorpool as modal
+from actorpool._backends._workload import Target
+from actorpool._core._input import Input
 from actorpool._host import _watchdog
+from actorpool._host._asyncio_watchdog import AsyncioSteps
 from actorpool._host._base import current_host
 from actorpool._host._trio import TrioHost
 from actorpool._host._trio_watchdog import TrioSteps
-from actorpool._host._watchdog import NO_WATCH, BlockWatch
+from actorpool._host._watchdog import NO_WATCH, BlockWatch, Step
 from actorpool.exception import InvalidError
 from tests.api.support import PATIENCE_S, event, gather, sleep
 from tests.hosts import run_on, settle
@@ -114,19 +119,41 @@ def test_a_later_step_of_a_helper_task_counts_as_the_functions_own(
     run(main)
 
 
-def test_a_method_is_named_with_its_class(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_method_is_named_with_its_class_and_the_line_is_in_its_own_package(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     app = modal.App("my-app", block_warning=THRESHOLD_S)
 
     @app.cls()
     class Model:
         @modal.method()
         async def predict(self) -> None:
-            time.sleep(BLOCK_S)
+            # What blocks is deep in somebody else's code.
+            threading.Event().wait(BLOCK_S)
 
     async def main() -> None:
         async with app.run():
             message = await until_warned(caplog, Model().predict.remote.aio)
             assert message.startswith("async function 'Model.predict' blocked")
+            assert "in predict: threading.Event().wait(BLOCK_S))" in message
+
+    run_on("asyncio", main)
+
+
+def test_a_function_that_has_no_part_in_its_block_is_shown_the_innermost_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = modal.App("my-app", block_warning=THRESHOLD_S)
+
+    async def foreign() -> None:
+        threading.Event().wait(BLOCK_S)
+
+    foreign.__module__ = "elsewhere"
+    function = app.function()(foreign)
+
+    async def main() -> None:
+        async with app.run():
+            assert "(at threading.py:" in await until_warned(caplog, function.remote.aio)
 
     run_on("asyncio", main)
 
@@ -401,3 +428,52 @@ def test_the_trio_run_is_hooked_once_and_only_while_wanted() -> None:
         assert steps._task is None
 
     trio.run(main)
+
+
+def test_a_step_that_was_over_before_it_was_pinned_has_ended() -> None:
+    input = Input(Target("f", _nothing, True), (), None, Context())
+
+    def step_of(task: Any) -> Step:
+        return Step(ref(task), ref(input), input.target, 0.0)
+
+    async def on_asyncio() -> Step:
+        loop = asyncio.get_running_loop()
+        other = asyncio.ensure_future(asyncio.sleep(0))
+        step = step_of(other)
+        AsyncioSteps(loop).pin(step)
+        await other
+        return step
+
+    async def on_trio() -> Step:
+        host = current_host()
+        assert isinstance(host, TrioHost)
+        steps = TrioSteps(host)
+        # As when the run goes on while its step is being looked at.
+        steps._task = trio.lowlevel.current_task()
+        step = step_of(host)
+        steps.pin(step)
+        return step
+
+    for step in (asyncio.run(on_asyncio()), trio.run(on_trio)):
+        assert step.ended_at is not None
+
+
+def test_a_loop_that_is_gone_is_asked_for_nothing() -> None:
+    input = Input(Target("f", _nothing, True), (), None, Context())
+    step = Step(ref(input), ref(input), input.target)
+    loop = asyncio.new_event_loop()
+    loop.close()
+    AsyncioSteps(loop).pin(step)
+    assert step.ended_at is not None
+
+    async def on_trio() -> TrioSteps:
+        host = current_host()
+        assert isinstance(host, TrioHost)
+        return TrioSteps(host)
+
+    steps = trio.run(on_trio)
+    steps.unhook(lambda: False)
+
+
+def _nothing() -> None:
+    pass

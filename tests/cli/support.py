@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import IO
 import pytest
 from attrs import frozen
 
+import actorpool
 from actorpool.cli import main
 
 PREAMBLE = """\
@@ -25,6 +27,10 @@ def say(thing):
     print(thing, flush=True)
 
 """
+
+
+# A child finds the package where this process found it, installed or not.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(actorpool.__file__).parents[1])}
 
 
 @frozen
@@ -75,6 +81,7 @@ class Process:
         self._child = subprocess.Popen(
             [sys.executable, "-c", start, *words],
             cwd=folder,
+            env=ENVIRONMENT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

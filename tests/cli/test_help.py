@@ -67,7 +67,15 @@ def test_run_says_what_it_runs_and_how_it_ends(command: Command, words: list[str
     done = command(*words)
 
     assert (0, "") == (done.status, done.err)
-    for told in ("FILE[::NAME]", "-m MODULE[::NAME]", "--write-result", "signals:", "exit status:", "130", "143"):
+    for told in (
+        "FILE[::NAME]",
+        "-m MODULE[::NAME]",
+        "--write-result",
+        "signals:",
+        "exit status:",
+        "130",
+        "143",
+    ):
         assert told in done.out
     assert max(map(len, done.out.splitlines())) <= 80
 
@@ -106,7 +114,9 @@ def _parts(command: Command, *words: str) -> tuple[object, str, str]:
         (["run", "--env", "main", "p.py"], "--env is for an environment in Modal's cloud"),
     ],
 )
-def test_a_wrong_command_line_is_refused_with_status_2(command: Command, words: list[str], message: str) -> None:
+def test_a_wrong_command_line_is_refused_with_status_2(
+    command: Command, words: list[str], message: str
+) -> None:
     done = command(*words)
 
     assert (2, "") == (done.status, done.out)

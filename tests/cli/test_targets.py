@@ -66,7 +66,10 @@ def test_a_name_is_a_function_a_method_or_an_entrypoint(command: Command, name: 
         ("@app.function()\ndef f(): say('f')", "f"),
         ("@app.cls()\nclass C:\n    @modal.method()\n    def m(self): say('m')", "m"),
         # Module-level names go before those that only the app knows.
-        ("@app.function()\ndef f(): say('old')\nkept = f\ndel f\n@app.function()\ndef g(): ...\ndel g", "old"),
+        (
+            "@app.function()\ndef f(): say('old')\nkept = f\ndel f\n@app.function()\ndef g(): ...\ndel g",
+            "old",
+        ),
         ("@app.local_entrypoint()\ndef a(): say('a')\n@app.local_entrypoint()\ndef b(): ...\ndel b", "a"),
         ("@app.local_entrypoint()\ndef a(): say('a')\ndel a", "a"),
     ],
@@ -83,7 +86,9 @@ def test_without_a_name_the_only_entrypoint_runs_or_else_the_only_function(
 
 
 def test_a_class_or_an_app_names_what_it_holds(command: Command) -> None:
-    command.write("@app.cls()\nclass C:\n    @modal.method()\n    def m(self): say('m')\n@app.function()\ndef f(): ...")
+    command.write(
+        "@app.cls()\nclass C:\n    @modal.method()\n    def m(self): say('m')\n@app.function()\ndef f(): ..."
+    )
 
     assert "m\n" == command("run", "-q", "program.py::C").out
     assert "may mean one of several" in command("run", "-q", "program.py::app").err
@@ -118,7 +123,10 @@ def test_what_is_looked_up_or_varied_is_no_target(command: Command) -> None:
 
 
 def test_a_function_that_is_imported_from_elsewhere_runs_with_its_own_app(command: Command) -> None:
-    command.write("@app.function()\ndef f(): say('f')\n@app.cls()\nclass C:\n    @modal.method()\n    def m(self): say('m')", "lib.py")
+    command.write(
+        "@app.function()\ndef f(): say('f')\n@app.cls()\nclass C:\n    @modal.method()\n    def m(self): say('m')",
+        "lib.py",
+    )
     command.write("app = None\nfrom lib import f, C")
 
     assert "f\n" == command("run", "-q", "program.py::f").out

@@ -32,14 +32,15 @@ SETTINGS = st.fixed_dictionaries(
         "scaledown_window": st.sampled_from([0.5, 2.0, 10.0]),
     }
 ).filter(lambda given: given["max_containers"] is None or given["min_containers"] <= given["max_containers"])
-DECISIONS = st.builds(
-    lambda start, cancel, stop, wait, held: (start, cancel, stop, wait, held),
-    st.integers(-1, 3),
-    st.integers(-1, 3),
-    st.integers(-1, 3),
-    st.none() | st.sampled_from([0.125, 1.0, 30.0]),
+# start, cancel, stop, seconds until the next look, held
+DECISIONS = st.tuples(
+    st.sampled_from([0, 0, 1, 2, 3, -1]),
+    st.sampled_from([0, 0, 1, 2, -1]),
+    st.sampled_from([0, 0, 0, 1, 2, -1]),
+    st.sampled_from([None, None, 0.125, 1.0, 30.0]),
     st.booleans(),
 )
+DISTURBANCES = ["change"] * 20 + ["crowd", "spread"] * 4 + ["close", "abort", "shut down"]
 ENDS: list[Callable[[], tuple[int, object]]] = [
     lambda: (SUCCEEDED, "result"),
     lambda: (FAILED, ValueError("user's")),
@@ -63,6 +64,7 @@ class Hostile:
 class PoolMachine(RuleBasedStateMachine):
     """A shell that does what it must, but in any order and as late as it may."""
 
+    hostile: bool
     rig: Rig
     pool: CheckedPool
 
@@ -70,20 +72,17 @@ class PoolMachine(RuleBasedStateMachine):
         settings=SETTINGS,
         inputs=st.tuples(st.integers(1, 3), st.integers(0, 3)),
         limits=st.builds(
-            Limits, max_pending=st.integers(1, 4), max_inputs=st.integers(1, 8), max_spawned=st.integers(1, 4)
+            Limits, max_pending=st.integers(1, 6), max_inputs=st.integers(1, 16), max_spawned=st.integers(1, 6)
         ),
         timeout=st.none() | st.sampled_from([0.25, 2.0]),
         retries=st.sampled_from([None, None, 1, 2]),
         recycle_after=st.none() | st.integers(1, 3),
-        decisions=st.none() | st.lists(DECISIONS, min_size=1, max_size=5),
+        decisions=st.lists(DECISIONS, min_size=1, max_size=5),
     )
-    def begin(
-        self, settings: dict[str, Any], inputs: tuple[int, int], decisions: list | None, **options: Any
-    ) -> None:
-        self.hostile = decisions is not None
+    def begin(self, settings: dict[str, Any], inputs: tuple[int, int], decisions: list, **options: Any) -> None:
         self.rig = Rig(
             kind=CheckedPool,
-            policy=Hostile(decisions) if decisions else WindowPolicy(),
+            policy=Hostile(decisions) if self.hostile else WindowPolicy(),
             max_inputs=inputs[0],
             target_inputs=min(inputs),
             restart=Restart(initial_delay_s=0.125, max_delay_s=1.0),
@@ -97,7 +96,6 @@ class PoolMachine(RuleBasedStateMachine):
         self.accepted: list[Input] = []
         self.pending_look: fx.Decided | None = None
         self.waiters = 0
-        self.shut = False
 
     def some(self, choices: list, index: int) -> Any:
         return choices[index % len(choices)]
@@ -158,33 +156,45 @@ class PoolMachine(RuleBasedStateMachine):
     # -- containers ------------------------------------------------------------------------------
 
     @precondition(lambda self: self.unready())
-    @rule(index=st.integers(0, 50))
-    def ready(self, index: int) -> None:
-        self.rig.ready(self.some(self.unready(), index))
+    @rule(index=st.integers(0, 50), fails=st.sampled_from([False, False, False, True]))
+    def report_start(self, index: int, fails: bool) -> None:
+        container = self.some(self.unready(), index)
+        if fails:
+            self.rig.fail_start(container)
+        else:
+            self.rig.ready(container)
 
-    @precondition(lambda self: self.unready())
-    @rule(index=st.integers(0, 50))
-    def fail_start(self, index: int) -> None:
-        self.rig.fail_start(self.some(self.unready(), index))
+    @rule()
+    def make_all_ready(self) -> None:
+        self.attend()
+        for container in self.unready():
+            self.rig.ready(container)
 
     @precondition(lambda self: self.model.live(Phase.STOPPING))
     @rule(index=st.integers(0, 50))
     def exit(self, index: int) -> None:
         self.rig.exited(self.some(self.model.live(Phase.STOPPING), index).record)
 
-    @precondition(lambda self: self.model.live(Phase.READY, Phase.DRAINING))
+    @precondition(lambda self: self.model.held)
     @rule(index=st.integers(0, 50))
     def die(self, index: int) -> None:
-        boxes = self.model.live(Phase.READY, Phase.DRAINING)
-        self.rig.exited(self.some(boxes, index).record, OSError("killed"))
+        box = self.model.holder(self.some(self.model.held, index))
+        assert box is not None
+        self.rig.exited(box.record, OSError("killed"))
 
-    @rule(waiting=st.booleans())
-    def crowd(self, waiting: bool) -> None:
-        self.rig.tell(fx.Crowded(waiting))
-
-    @rule(settings=SETTINGS)
-    def change(self, settings: dict[str, Any]) -> None:
-        self.rig.change(**settings)
+    @rule(kind=st.sampled_from(DISTURBANCES), settings=SETTINGS)
+    def disturb(self, kind: str, settings: dict[str, Any]) -> None:
+        match kind:
+            case "change":
+                self.rig.change(**settings)
+            case "crowd" | "spread":
+                self.rig.tell(fx.Crowded(kind == "crowd"))
+            case "close":
+                self.rig.tell(fx.Closed())
+            case "abort":
+                self.rig.tell(fx.Aborted(ClosedError("aborted")))
+            case _:
+                self.rig.tell(fx.ShutDown())
 
     # -- the shell's duties ----------------------------------------------------------------------
 
@@ -205,7 +215,9 @@ class PoolMachine(RuleBasedStateMachine):
     @rule()
     def attend(self) -> None:
         self.apply_look()
+        overruled = self.pool.overruled
         self.rig.attend()
+        assert self.hostile or overruled == self.pool.overruled
         for waiter in self.rig.called:
             # Each gives up, so its room is somebody else's.
             self.pool.forget_room_waiter(waiter)
@@ -244,21 +256,6 @@ class PoolMachine(RuleBasedStateMachine):
 
     # -- the end ---------------------------------------------------------------------------------
 
-    @rule(sure=st.integers(0, 9))
-    def close(self, sure: int) -> None:
-        if sure == 9:
-            self.rig.tell(fx.Closed())
-
-    @rule(sure=st.integers(0, 9))
-    def abort(self, sure: int) -> None:
-        if sure == 9:
-            self.rig.tell(fx.Aborted(ClosedError("aborted")))
-
-    @rule(sure=st.integers(0, 19))
-    def shut_down(self, sure: int) -> None:
-        if sure == 19:
-            self.rig.tell(fx.ShutDown())
-
     def teardown(self) -> None:
         if not hasattr(self, "pool"):
             return
@@ -284,8 +281,8 @@ class PoolMachine(RuleBasedStateMachine):
         """If starts succeed and work ends, every input gets its outcome, and the pool goes back to its minimum."""
         self.rig.tell(fx.Crowded(False))
         for _ in range(100):
-            for container in self.unready():
-                self.rig.ready(container)
+            self.make_all_ready()
+            self.attend()
             for input in self.model.held:
                 self.rig.end(input)
             if self.pool.drained:
@@ -300,7 +297,6 @@ class PoolMachine(RuleBasedStateMachine):
             assert self.model.size == self.model.settings.min_containers
 
 
-class PoolUnderAnyHistory(PoolMachine):
     @invariant()
     def the_pool_is_what_the_model_says(self) -> None:
         # Each step was compared already; this also looks at a pool nobody has touched yet.
@@ -308,5 +304,16 @@ class PoolUnderAnyHistory(PoolMachine):
             self.pool.check(self.rig.now)
 
 
-TestPoolUnderAnyHistory = PoolUnderAnyHistory.TestCase
-TestPoolUnderAnyHistory.settings = hypothesis_settings(deadline=None, stateful_step_count=40, max_examples=5)
+class UnderTheWindowPolicy(PoolMachine):
+    hostile = False
+
+
+class UnderAHostilePolicy(PoolMachine):
+    hostile = True
+
+
+TestPoolUnderTheWindowPolicy = UnderTheWindowPolicy.TestCase
+TestPoolUnderAHostilePolicy = UnderAHostilePolicy.TestCase
+TestPoolUnderTheWindowPolicy.settings = TestPoolUnderAHostilePolicy.settings = hypothesis_settings(
+    deadline=None, stateful_step_count=50
+)

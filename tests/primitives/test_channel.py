@@ -21,10 +21,9 @@ from actorpool.primitives import (
     open_memory_channel,
     open_nursery,
 )
-from tests.hosts import run_on, settle
+from tests.hosts import ASYNCIO_HOST_NAMES, run_on, settle
 
 Run = Callable[..., Any]
-ASYNCIO_ONLY = ["asyncio", "asyncio+uvloop"]
 
 
 def test_items_arrive_in_order_and_the_loop_ends_with_the_last_sender(run: Run) -> None:
@@ -180,7 +179,7 @@ def test_a_task_cancelled_in_this_turn_is_no_partner(run: Run, what: str) -> Non
     run(main)
 
 
-@pytest.mark.parametrize("host_name", ASYNCIO_ONLY, indirect=True)
+@pytest.mark.parametrize("host_name", ASYNCIO_HOST_NAMES, indirect=True)
 def test_a_task_woken_by_a_close_and_cancelled_in_the_same_turn_is_cancelled(run: Run) -> None:
     async def main() -> None:
         send, receive = open_memory_channel(0)
@@ -227,7 +226,7 @@ def test_a_receiver_cancelled_in_the_turn_it_was_served_loses_nothing(run: Run) 
     assert ["a"] == run(main)
 
 
-@pytest.mark.parametrize("host_name", ASYNCIO_ONLY, indirect=True)
+@pytest.mark.parametrize("host_name", ASYNCIO_HOST_NAMES, indirect=True)
 def test_an_item_given_back_goes_to_the_next_receiver_or_to_the_head(run: Run) -> None:
     async def main() -> tuple[list[str], str, int]:
         send, receive = open_memory_channel(0)
@@ -253,7 +252,7 @@ def test_an_item_given_back_goes_to_the_next_receiver_or_to_the_head(run: Run) -
     assert (["a"], "b", 1) == run(main)
 
 
-@pytest.mark.parametrize("host_name", ASYNCIO_ONLY, indirect=True)
+@pytest.mark.parametrize("host_name", ASYNCIO_HOST_NAMES, indirect=True)
 def test_an_item_given_back_to_a_channel_without_receivers_is_dropped(run: Run) -> None:
     async def main() -> int:
         send, receive = open_memory_channel(0)
@@ -269,7 +268,7 @@ def test_an_item_given_back_to_a_channel_without_receivers_is_dropped(run: Run) 
     assert 0 == run(main)
 
 
-@pytest.mark.parametrize("host_name", ASYNCIO_ONLY, indirect=True)
+@pytest.mark.parametrize("host_name", ASYNCIO_HOST_NAMES, indirect=True)
 def test_a_send_that_has_happened_is_not_reported_as_cancelled(run: Run) -> None:
     async def main() -> list[str]:
         send, receive = open_memory_channel(0)
@@ -292,7 +291,7 @@ def test_a_send_that_has_happened_is_not_reported_as_cancelled(run: Run) -> None
     assert ["a", "sent"] == run(main)
 
 
-@pytest.mark.parametrize("host_name", ASYNCIO_ONLY, indirect=True)
+@pytest.mark.parametrize("host_name", ASYNCIO_HOST_NAMES, indirect=True)
 def test_a_cancellation_that_was_put_off_is_not_delivered_behind_its_timeout(run: Run) -> None:
     async def main() -> str:
         send, receive = open_memory_channel(0)
@@ -316,7 +315,7 @@ def test_a_cancellation_that_was_put_off_is_not_delivered_behind_its_timeout(run
     assert "finished" == run(main)
 
 
-@pytest.mark.parametrize("host_name", ASYNCIO_ONLY, indirect=True)
+@pytest.mark.parametrize("host_name", ASYNCIO_HOST_NAMES, indirect=True)
 def test_a_blocked_task_whose_coroutine_is_closed_leaves_nothing(run: Run) -> None:
     async def main() -> tuple[int, int]:
         send, receive = open_memory_channel(0)
@@ -332,7 +331,7 @@ def test_a_blocked_task_whose_coroutine_is_closed_leaves_nothing(run: Run) -> No
     assert (0, 0) == run(main)
 
 
-@pytest.mark.parametrize("host_name", ASYNCIO_ONLY, indirect=True)
+@pytest.mark.parametrize("host_name", ASYNCIO_HOST_NAMES, indirect=True)
 def test_the_ends_describe_themselves(run: Run) -> None:
     async def main() -> tuple[str, str]:
         send, receive = open_memory_channel(2)

@@ -77,7 +77,7 @@ class ChannelReferee(RuleBasedStateMachine):
         side = self.senders if of_senders else self.receivers
         self.both(side[at % len(side)], "close")
 
-    @precondition(lambda self: bool(self.drivers[1].scopes))
+    @precondition(lambda self: self.labels > 0)
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
         # From rest, so that nobody is cancelled in the turn in which it is served: there we differ, knowingly.

@@ -18,7 +18,6 @@ from actorpool._host._base import HostNotRunningError, current_bridge, current_h
 from tests.hosts import run_on, settle
 
 Run = Callable[..., Any]
-ASYNCIO_ONLY = ["asyncio", "asyncio+uvloop"]
 
 
 class OopsError(Exception):

@@ -16,7 +16,6 @@ from actorpool.primitives import ClosedResourceError, HostNotRunningError, Nurse
 from tests.hosts import settle
 
 Run = Callable[..., Any]
-ASYNCIO_ONLY = ["asyncio", "asyncio+uvloop"]
 
 
 class OopsError(Exception):

@@ -11,10 +11,9 @@ import pytest
 
 from actorpool._host._base import current_host
 from actorpool.primitives import open_nursery
-from tests.hosts import run_on, settle
+from tests.hosts import ASYNCIO_HOST_NAMES, run_on, settle
 
 Run = Callable[..., Any]
-ASYNCIO_ONLY = ["asyncio", "asyncio+uvloop"]
 
 
 class OopsError(Exception):
@@ -29,11 +28,7 @@ async def sleep_for_ever() -> None:
     await current_host().event().wait()
 
 
-def messages(group: BaseExceptionGroup[Any]) -> list[str]:
-    return sorted(str(error) for error in group.exceptions)
-
-
-@pytest.mark.parametrize("host_name", ASYNCIO_ONLY, indirect=True)
+@pytest.mark.parametrize("host_name", ASYNCIO_HOST_NAMES, indirect=True)
 def test_a_failure_goes_before_a_cancellation_which_is_delivered_next(run: Run) -> None:
     async def main() -> list[str]:
         steps: list[str] = []
@@ -63,7 +58,7 @@ def test_a_failure_goes_before_a_cancellation_which_is_delivered_next(run: Run) 
     assert ["failure"] == run(main)
 
 
-@pytest.mark.parametrize("host_name", ASYNCIO_ONLY, indirect=True)
+@pytest.mark.parametrize("host_name", ASYNCIO_HOST_NAMES, indirect=True)
 def test_a_child_is_cancelled_once_and_may_finish_its_cleanup(run: Run) -> None:
     async def main() -> list[str]:
         steps: list[str] = []
@@ -85,7 +80,7 @@ def test_a_child_is_cancelled_once_and_may_finish_its_cleanup(run: Run) -> None:
     assert ["cleaned up"] == run(main)
 
 
-@pytest.mark.parametrize("host_name", ASYNCIO_ONLY, indirect=True)
+@pytest.mark.parametrize("host_name", ASYNCIO_HOST_NAMES, indirect=True)
 def test_a_body_that_swallows_the_cancellation_goes_on(run: Run) -> None:
     async def main() -> int:
         async with open_nursery() as nursery:
@@ -100,7 +95,7 @@ def test_a_body_that_swallows_the_cancellation_goes_on(run: Run) -> None:
         run(main)
 
 
-@pytest.mark.parametrize("host_name", ASYNCIO_ONLY, indirect=True)
+@pytest.mark.parametrize("host_name", ASYNCIO_HOST_NAMES, indirect=True)
 def test_a_nursery_works_in_a_task_that_cleans_up_after_a_cancellation(run: Run) -> None:
     """The task's own cancellation still counts while it cleans up, and is not the nursery's."""
 
@@ -183,7 +178,7 @@ def test_the_end_of_a_run_cancels_children_that_have_not_begun() -> None:
     assert set() == nurseries[0]._tasks
 
 
-@pytest.mark.parametrize("host_name", ASYNCIO_ONLY, indirect=True)
+@pytest.mark.parametrize("host_name", ASYNCIO_HOST_NAMES, indirect=True)
 def test_a_foreign_task_factory_is_respected(run: Run) -> None:
     async def main() -> list[str]:
         steps: list[str] = []

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from actorpool._host._base import HostNotRunningError, current_host
-from tests.hosts import run_on, settle
+from tests.hosts import ASYNCIO_HOST_NAMES, run_on, settle
 
 Run = Callable[..., Any]
-ASYNCIO_ONLY = ["asyncio", "asyncio+uvloop"]
 
 
 class OopsError(Exception):
@@ -106,7 +105,7 @@ def test_a_scope_can_be_cancelled_from_another_task(run: Run) -> None:
     assert run(main)
 
 
-@pytest.mark.parametrize("host_name", ASYNCIO_ONLY, indirect=True)
+@pytest.mark.parametrize("host_name", ASYNCIO_HOST_NAMES, indirect=True)
 def test_a_scope_does_not_swallow_a_cancellation_from_outside(run: Run) -> None:
     async def main() -> None:
         host = current_host()
@@ -128,7 +127,7 @@ def test_a_scope_does_not_swallow_a_cancellation_from_outside(run: Run) -> None:
     run(main)
 
 
-@pytest.mark.parametrize("host_name", ASYNCIO_ONLY, indirect=True)
+@pytest.mark.parametrize("host_name", ASYNCIO_HOST_NAMES, indirect=True)
 def test_a_scope_needs_a_task(run: Run) -> None:
     async def main() -> None:
         host = current_host()

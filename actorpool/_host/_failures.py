@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an input's failure looks like to whoever waits for it.
+
+User code may raise anything. Its exception is handed on as it is, with one exception: a cancellation. In the
+waiting task a `CancelledError` would look like that task's own, so a timeout or a nursery around it would
+believe to have been obeyed; nobody may see it but the input itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from actorpool._core._input import CANCELLED, FAILED, Input
+from actorpool.exception import RemoteError
+
+from ._traceback import trimmed
+
+__all__ = ["failure_of"]
+
+
+def failure_of(input: Input, error: BaseException) -> tuple[int, BaseException]:
+    """Return the final state and the exception of an input whose work raised `error`."""
+    if not isinstance(error, Exception) and _is_cancellation(error):
+        cancelled = RemoteError(
+            f"input of '{input.target}' was cancelled from within: its code raised {type(error).__name__}"
+        )
+        cancelled.__cause__ = error
+        return CANCELLED, cancelled
+    return FAILED, trimmed(error)
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    trio = sys.modules.get("trio")
+    return isinstance(error, asyncio.CancelledError) or (trio is not None and isinstance(error, trio.Cancelled))
