@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from actorpool._core import _effects as fx
 from actorpool._core._container import Phase
+from actorpool._host._failures import raised_by
 from actorpool.exception import FunctionTimeoutError
 
 if TYPE_CHECKING:
@@ -104,20 +105,19 @@ class ContainerActor:
     async def _start(self, backend: ContainerBackend) -> BaseException | None:
         """Start the backend; return why it failed, or None."""
         limit = math.inf if self._startup_timeout_s is None else self._startup_timeout_s
-        try:
-            with self._host.move_on_after(limit) as scope:
-                self._starting = scope
-                if self._stop.is_set():
-                    return None
-                await backend.start()
-        except Exception as error:
-            # Whatever the user's enter hooks raise is the failure of this start.
-            return error
-        finally:
-            self._starting = None
-        if scope.cancelled_caught and not self._stop.is_set():
-            return FunctionTimeoutError(
-                f"container {self.name} was not ready after its startup_timeout of {limit:g} s",
-                timeout=limit,
-            )
-        return None
+        error: BaseException | None = None
+        with self._host.move_on_after(math.inf) as self._starting:
+            if self._stop.is_set():
+                return None
+            error = await raised_by(backend.admit)
+            if error is None:
+                # Waiting for others to make way is no start that takes too long.
+                with self._host.move_on_after(limit) as start:
+                    error = await raised_by(backend.start)
+                if start.cancelled_caught:
+                    error = FunctionTimeoutError(
+                        f"container {self.name} was not ready after its startup_timeout of {limit:g} s",
+                        timeout=limit,
+                    )
+        self._starting = None
+        return error

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from actorpool._host._failures import raised_by
 from actorpool._host._slots import open_task_slots
 from actorpool._host._stream import async_producer, producer
 from actorpool._host._watchdog import NO_WATCH, Watch
@@ -94,12 +95,16 @@ class LocalContainer:
         if input.target.is_async:
             self._tasks.cancel(input)
 
-    async def start(self) -> None:
-        """Make the user's object and run its enter hooks, in the order of their definition."""
+    async def admit(self) -> None:
+        """Wait until the app has threads for this container."""
         workload = self._workload
         if workload.threads:
             await self._gate.enter(workload.name, workload.threads)
             self._admitted = True
+
+    async def start(self) -> None:
+        """Make the user's object and run its enter hooks, in the order of their definition."""
+        workload = self._workload
         if workload.build is not None:
             if workload.threads:
                 self._instance = await self._in_thread(workload.build)
@@ -153,11 +158,10 @@ class LocalContainer:
     async def _run_exit_hook(self, hook: Hook, grace_s: float) -> None:
         name = getattr(hook.function, "__qualname__", "exit hook")
         with self._host.move_on_after(grace_s) as scope:
-            try:
-                await self._run_hook(hook)
-            except Exception:
+            error = await raised_by(partial(self._run_hook, hook))
+            if error is not None:
                 # The container stops in any case; the remaining hooks get their turn.
-                logger.exception("exit hook %s of container %s raised", name, self._name)
+                logger.error("exit hook %s of container %s raised", name, self._name, exc_info=error)
         if scope.cancelled_caught:
             logger.warning("exit hook %s of container %s took longer than %g s", name, self._name, grace_s)
 

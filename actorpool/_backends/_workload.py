@@ -65,6 +65,13 @@ class Workload:
 class ContainerBackend(Protocol):
     """One container's inside: whatever runs its inputs."""
 
+    async def admit(self) -> None:
+        """Wait until there is room for one more container; this does not count as its start.
+
+        Cancellation: Nothing is held.
+        """
+        ...
+
     async def start(self) -> None:
         """Get ready to take inputs, enter hooks included; raise to say that the start failed.
 

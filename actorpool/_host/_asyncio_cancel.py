@@ -3,12 +3,11 @@
 
 Only the asyncio driver's modules use this; trio needs none of it.
 
-Theory of operation. asyncio cancels by edge: each `task.cancel()` throws once, and counts. A
-scope that cancels the task it lives in takes its own request back with `uncancel()` when it ends, and
-swallows the CancelledError only if no request from outside remains. This holds on every Python only if the
-request has been delivered by then. It has been if the task was suspended when it was made; a request that a
-task makes to itself is therefore put off until it is suspended, and dropped if the scope ends first
-(`BodyCanceller`).
+Theory of operation. asyncio cancels by edge: each `task.cancel()` throws once, and counts. A scope that
+cancels the task it lives in takes its own request back with `uncancel()` when it ends, and swallows the
+CancelledError only if no request from outside remains. This holds on every Python only if the request has
+been delivered by then. It has been if the task was suspended when it was made; a request that a task makes to
+itself is therefore put off until it is suspended, and dropped if the scope ends first (`BodyCanceller`).
 
 A cancellation that came while something else had to be reported (a failure, an item that was sent) is put
 off: it is requested anew one turn later, if by then more requests remain than before the operation began

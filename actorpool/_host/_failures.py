@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
 
 from actorpool._core._input import CANCELLED, FAILED, Input
 from actorpool.exception import RemoteError
 
 from ._traceback import trimmed
 
-__all__ = ["failure_of"]
+__all__ = ["failure_of", "raised_by"]
 
 
 def failure_of(input: Input, error: BaseException) -> tuple[int, BaseException]:
@@ -28,6 +29,24 @@ def failure_of(input: Input, error: BaseException) -> tuple[int, BaseException]:
         cancelled.__cause__ = error
         return CANCELLED, cancelled
     return FAILED, trimmed(error)
+
+
+async def raised_by(function: Callable[[], Awaitable[object]]) -> BaseException | None:
+    """Await `function()` and return whatever it raises; only a cancellation of this very task passes through."""
+    requests = _requests()
+    try:
+        await function()
+    except BaseException as error:
+        if _is_cancellation(error) and (requests is None or _requests() != requests):
+            raise
+        return error
+    return None
+
+
+def _requests() -> int | None:
+    """Return how many cancellations of this asyncio task were asked for and not taken back; None on trio."""
+    task = asyncio.current_task() if asyncio._get_running_loop() is not None else None
+    return None if task is None else task.cancelling()
 
 
 def _is_cancellation(error: BaseException) -> bool:

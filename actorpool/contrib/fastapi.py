@@ -14,7 +14,7 @@ Importing this module imports neither framework.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -47,7 +47,7 @@ def lifespan(*apps: App, grace: float = 10.0) -> Callable[[object], AbstractAsyn
         raise InvalidError("lifespan() got no app, so it would run nothing; write lifespan(app)")
 
     @asynccontextmanager
-    async def run(_service: object) -> AsyncGenerator[None]:
+    async def run(_service: object) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             for app in apps:
                 await stack.enter_async_context(app.run(grace=grace))

@@ -19,9 +19,9 @@ from tests.hosts import settle
 Run = Callable[..., Any]
 
 
-def model_app() -> tuple[Any, Any]:
+def model_app() -> tuple[modal.App, Any]:
     """Return an app with the class of the guide, which notes which object runs an input."""
-    app: Any = modal.App("my-app")
+    app = modal.App("my-app")
 
     @app.cls(scaledown_window=60)
     class MyClass:
@@ -73,7 +73,7 @@ def test_S19_an_update_changes_the_pool_of_that_parameter_set_alone(run_virtuall
 
 
 def test_S19_sync_code_updates_a_parameter_set_too() -> None:
-    app: Any = modal.App("my-app")
+    app = modal.App("my-app")
 
     @app.cls(max_containers=1)
     class MyClass:
@@ -94,7 +94,7 @@ def test_S19_sync_code_updates_a_parameter_set_too() -> None:
         assert 3 == settings.max_containers
         assert ["3.5"] * 3 == [call.get() for call in calls]
 
-        assert 1 == MyClass(model_version="4.0").run.statistics().settings.max_containers
+        assert 1 == MyClass(model_version="4.0").run.statistics().settings.max_containers  # type: ignore[call-arg]
     finally:
         app.stop()
 
@@ -137,7 +137,7 @@ def test_S19_all_methods_of_an_instance_share_its_containers(run: Run) -> None:
 
 
 def test_S19_a_full_parameter_set_keeps_no_other_waiting(run: Run) -> None:
-    app: Any = modal.App("my-app")
+    app = modal.App("my-app")
 
     @app.cls(max_containers=1)
     class Worker:
@@ -152,8 +152,8 @@ def test_S19_a_full_parameter_set_keeps_no_other_waiting(run: Run) -> None:
     async def main() -> None:
         async with app.run():
             gate = event()
-            calls = [Worker(name="a").run.spawn(gate) for _ in range(3)]
-            assert "b" == await Worker(name="b").run.remote.aio(None)
+            calls = [Worker(name="a").run.spawn(gate) for _ in range(3)]  # type: ignore[call-arg]
+            assert "b" == await Worker(name="b").run.remote.aio(None)  # type: ignore[call-arg]
             gate.set()
             assert ["a"] * 3 == [await call.get.aio() for call in calls]
 
@@ -209,7 +209,7 @@ def test_S19_updates_of_a_parameter_set_merge(run: Run) -> None:
 
 
 def test_S19_a_pool_that_nobody_uses_or_refers_to_is_forgotten(run_virtually: Run) -> None:
-    app: Any = modal.App("my-app")
+    app = modal.App("my-app")
 
     @app.cls(scaledown_window=1)
     class Tenant:
@@ -221,9 +221,9 @@ def test_S19_a_pool_that_nobody_uses_or_refers_to_is_forgotten(run_virtually: Ru
 
     async def main() -> None:
         async with app.run():
-            kept = Tenant(name=0).run
+            kept = Tenant(name=0).run  # type: ignore[call-arg]
             for name in range(100):
-                assert name == await Tenant(name=name).run.remote.aio()
+                assert name == await Tenant(name=name).run.remote.aio()  # type: ignore[call-arg]
             await sleep(2.0)
             gc.collect()
             await settle()
@@ -260,7 +260,7 @@ def test_S19_an_update_before_the_app_runs_says_so() -> None:
 
 
 def test_S19_hooks_run_once_for_each_container_and_inputs_find_what_they_made(run_virtually: Run) -> None:
-    app: Any = modal.App("my-app")
+    app = modal.App("my-app")
     log: list[str] = []
 
     @app.cls(scaledown_window=10)
@@ -297,7 +297,7 @@ def test_S19_hooks_run_once_for_each_container_and_inputs_find_what_they_made(ru
 
 
 def test_S19_a_container_of_one_slot_runs_everything_on_one_thread() -> None:
-    app: Any = modal.App("my-app")
+    app = modal.App("my-app")
     threads: list[threading.Thread] = []
 
     @app.cls(max_containers=1)
@@ -321,7 +321,7 @@ def test_S19_a_container_of_one_slot_runs_everything_on_one_thread() -> None:
 
 
 def test_S19_when_starts_keep_failing_the_pending_inputs_fail_with_the_cause(run_virtually: Run) -> None:
-    app: Any = modal.App("my-app")
+    app = modal.App("my-app")
     broken = True
 
     @app.cls()
@@ -351,7 +351,7 @@ def test_S19_when_starts_keep_failing_the_pending_inputs_fail_with_the_cause(run
 def test_S19_an_exit_hook_that_raises_or_hangs_keeps_nobody(
     run_virtually: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app: Any = modal.App("my-app")
+    app = modal.App("my-app")
     ended: list[float] = []
 
     @app.cls(scaledown_window=10)
@@ -388,7 +388,7 @@ def test_S19_an_exit_hook_that_raises_or_hangs_keeps_nobody(
 
 
 def test_S19_an_enter_hook_that_hangs_is_cut_off(run_virtually: Run) -> None:
-    app: Any = modal.App("my-app")
+    app = modal.App("my-app")
 
     @app.cls(startup_timeout=7)
     class Model:
@@ -410,7 +410,7 @@ def test_S19_an_enter_hook_that_hangs_is_cut_off(run_virtually: Run) -> None:
 
 
 def test_S19_methods_may_call_each_other_inside_a_container(run: Run) -> None:
-    app: Any = modal.App("my-app")
+    app = modal.App("my-app")
 
     @app.cls()
     @modal.concurrent(max_inputs=4)
@@ -427,13 +427,13 @@ def test_S19_methods_may_call_each_other_inside_a_container(run: Run) -> None:
 
     async def main() -> None:
         async with app.run():
-            assert (12, 12) == await Pipeline(offset=2).both.remote.aio(10)
+            assert (12, 12) == await Pipeline(offset=2).both.remote.aio(10)  # type: ignore[call-arg]
 
     run(main)
 
 
 def test_S19_sync_methods_serve_maps_and_hooks_in_threads() -> None:
-    app: Any = modal.App("my-app")
+    app = modal.App("my-app")
     ended = Latch(1)
 
     @app.cls(max_containers=1)
@@ -455,7 +455,7 @@ def test_S19_sync_methods_serve_maps_and_hooks_in_threads() -> None:
             return x * self.factor
 
     with app.run():
-        assert [0, 3, 6, 9, 12] == list(Job(factor=3).times.map(range(5)))
+        assert [0, 3, 6, 9, 12] == list(Job(factor=3).times.map(range(5)))  # type: ignore[call-arg]
         assert not ended.is_open
     assert ended.is_open
 
@@ -485,7 +485,7 @@ def test_S19_a_method_on_the_class_asks_for_an_instance() -> None:
 
 
 def test_S19_a_class_that_does_not_exist_is_found_out_at_its_first_use() -> None:
-    app: Any = modal.App("my-app")
+    app = modal.App("my-app")
     app.deploy()
     try:
         missing = modal.Cls.from_name("my-app", "Missing")
@@ -496,7 +496,7 @@ def test_S19_a_class_that_does_not_exist_is_found_out_at_its_first_use() -> None
 
 
 def test_S19_local_use_runs_here_and_enters_once() -> None:
-    app: Any = modal.App("my-app")
+    app = modal.App("my-app")
     entered = []
 
     @app.cls()
@@ -511,7 +511,7 @@ def test_S19_local_use_runs_here_and_enters_once() -> None:
         def run(self) -> tuple[str, int]:
             return self.name, threading.get_ident()
 
-    job = Job(name="y")
+    job = Job(name="y")  # type: ignore[call-arg]
     assert [("y", threading.get_ident())] * 2 == [job.run.local(), job.run.local()]
     assert [threading.get_ident()] == entered
     assert "y" == job.name

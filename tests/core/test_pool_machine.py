@@ -88,7 +88,7 @@ class PoolMachine(RuleBasedStateMachine):
             restart=Restart(initial_delay_s=0.125, max_delay_s=1.0),
             grace_s=1.0,
             **options,
-            **settings,
+            **self.bounded(settings),
         )
         assert isinstance(self.rig.pool, CheckedPool)
         self.pool = self.rig.pool
@@ -96,6 +96,11 @@ class PoolMachine(RuleBasedStateMachine):
         self.accepted: list[Input] = []
         self.pending_look: fx.Decided | None = None
         self.waiters = 0
+
+    def bounded(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """A policy that starts containers for nothing would do so for ever without a maximum."""
+        unbounded = self.hostile and settings["max_containers"] is None
+        return {**settings, "max_containers": 6} if unbounded else settings
 
     def some(self, choices: list, index: int) -> Any:
         return choices[index % len(choices)]
@@ -186,7 +191,7 @@ class PoolMachine(RuleBasedStateMachine):
     def disturb(self, kind: str, settings: dict[str, Any]) -> None:
         match kind:
             case "change":
-                self.rig.change(**settings)
+                self.rig.change(**self.bounded(settings))
             case "crowd" | "spread":
                 self.rig.tell(fx.Crowded(kind == "crowd"))
             case "close":
