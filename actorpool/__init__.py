@@ -14,6 +14,7 @@ Map of the package, from the bottom up:
 from __future__ import annotations
 
 from . import exception as exception
+from ._actors._autoscaler import ScalingRecord as ScalingRecord
 from ._batched import batched as batched
 from ._core._config import AutoscalerSettings as AutoscalerSettings
 from ._core._config import Limits as Limits
@@ -44,3 +45,38 @@ from .function import FunctionStats as FunctionStats
 from .retries import Retries as Retries
 from .schedule import Cron as Cron
 from .schedule import Period as Period
+
+__all__ = [
+    "App",
+    "AutoscalerSettings",
+    "Cls",
+    "Cron",
+    "Decision",
+    "Error",
+    "Function",
+    "FunctionCall",
+    "FunctionStatistics",
+    "FunctionStats",
+    "Limits",
+    "LocalEntrypoint",
+    "Obj",
+    "Period",
+    "Retries",
+    "ScalingPolicy",
+    "ScalingRecord",
+    "Snapshot",
+    "WindowPolicy",
+    "__version__",
+    "batched",
+    "concurrent",
+    "current_container_id",
+    "current_function_call_id",
+    "current_input_id",
+    "enable_output",
+    "enter",
+    "exception",
+    "exit",
+    "is_local",
+    "method",
+    "parameter",
+]

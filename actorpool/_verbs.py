@@ -7,7 +7,15 @@ A verb checks how it is used, makes inputs and waits; what becomes of them is de
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+)
 from contextlib import AsyncExitStack, aclosing
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -141,9 +149,18 @@ class MapResults(Generic[R_co]):
 class SyncMapResults(MapResults[R_co], Iterator[R_co]):
     """Results in this thread, which is blocked between them."""
 
-    __slots__ = ()
+    __slots__ = ("_twin",)
 
     _results: Generator[R_co, None, None]
+
+    def __init__(self, name: str, results: Any, twin: Callable[[], AsyncMapResults[R_co]]) -> None:
+        super().__init__(name, results)
+        self._twin = twin
+
+    def __aiter__(self) -> AsyncIterator[R_co]:
+        # Users of Modal leave the `.aio` out here, and what they mean is plain.
+        self._started = True
+        return self._twin()
 
     def __iter__(self) -> Iterator[R_co]:
         self._started = True
@@ -216,6 +233,13 @@ class MapVerb(Verb):
         arguments = self._any_arguments(verb, sources, star=star)
         return iterate_async(self._bind_one(verb), arguments, options)
 
+    def _later(
+        self, verb: str, sources: tuple[AnyIterable, ...], options: MapOptions, *, star: bool
+    ) -> AsyncMapResults[Any]:
+        """Return what an asynchronous map gives to iterate over."""
+        results = self._results_async(verb, sources, options, star=star)
+        return AsyncMapResults(f"{self._name}.{verb}.aio", results)
+
     def _arguments(
         self, verb: str, sources: tuple[AnyIterable, ...], *, star: bool = False
     ) -> Iterable[tuple[Any, ...]]:
@@ -280,7 +304,11 @@ class Map(MapVerb, Generic[R_co]):
             InvalidError: Without an iterator, or on the thread of the event loop that serves the function.
         """
         options = MapOptions(kwargs=kwargs, ordered=order_outputs, return_exceptions=return_exceptions)
-        return SyncMapResults(f"{self._name}.map", self._results("map", input_iterators, options, star=False))
+        return SyncMapResults(
+            f"{self._name}.map",
+            self._results("map", input_iterators, options, star=False),
+            lambda: self._later("map", input_iterators, options, star=False),
+        )
 
     def aio(
         self,
@@ -292,9 +320,7 @@ class Map(MapVerb, Generic[R_co]):
     ) -> AsyncMapResults[R_co]:
         """Yield results to `async for`; the iterators may be asynchronous. Otherwise as the blocking form."""
         options = MapOptions(kwargs=kwargs, ordered=order_outputs, return_exceptions=return_exceptions)
-        return AsyncMapResults(
-            f"{self._name}.map.aio", self._results_async("map", input_iterators, options, star=False)
-        )
+        return self._later("map", input_iterators, options, star=False)
 
 
 class Starmap(MapVerb, Generic[R_co]):
@@ -314,7 +340,9 @@ class Starmap(MapVerb, Generic[R_co]):
         """Yield the result of the function for each input, unpacked; otherwise as `map`."""
         options = MapOptions(kwargs=kwargs, ordered=order_outputs, return_exceptions=return_exceptions)
         return SyncMapResults(
-            f"{self._name}.starmap", self._results("starmap", (input_iterator,), options, star=True)
+            f"{self._name}.starmap",
+            self._results("starmap", (input_iterator,), options, star=True),
+            lambda: self._later("starmap", (input_iterator,), options, star=True),
         )
 
     def aio(
@@ -328,9 +356,7 @@ class Starmap(MapVerb, Generic[R_co]):
     ) -> AsyncMapResults[R_co]:
         """Yield results to `async for`; the iterator may be asynchronous. Otherwise as the blocking form."""
         options = MapOptions(kwargs=kwargs, ordered=order_outputs, return_exceptions=return_exceptions)
-        return AsyncMapResults(
-            f"{self._name}.starmap.aio", self._results_async("starmap", (input_iterator,), options, star=True)
-        )
+        return self._later("starmap", (input_iterator,), options, star=True)
 
 
 class ForEach(MapVerb):

@@ -243,6 +243,7 @@ class App:
         is_async = inspect.iscoroutinefunction(raw) or inspect.isasyncgenfunction(raw)
         target = Target(called, raw, is_async, is_generator)
         workload = Workload(name=called, targets=(target,), max_inputs=concurrency.max_inputs)
+        self._check_threads(workload)
         spec = pool_spec(workload, batching=marks.batching, concurrency=concurrency, **options)
         if called in self._functions:
             logger.warning(
@@ -297,6 +298,7 @@ class App:
                 enter=definition.enter,
                 exit=definition.exit,
             )
+            self._check_threads(workload)
             spec = pool_spec(
                 workload,
                 batching=definition.batching,
@@ -321,6 +323,14 @@ class App:
             return cast("type[T]", handle)
 
         return decorate
+
+    def _check_threads(self, workload: Workload) -> None:
+        ceiling = self._contents.limits.max_threads
+        if workload.threads > ceiling:
+            raise InvalidError(
+                f"a container of '{workload.name}' needs {workload.threads} threads, one for each of its max_inputs, but "
+                f"its app may have {ceiling} in all (Limits.max_threads); lower the one or raise the other"
+            )
 
     def local_entrypoint(
         self, _misplaced: object = None, *, name: str | None = None

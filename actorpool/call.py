@@ -8,12 +8,12 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from actorpool._core._config import check_seconds
-from actorpool._core._input import FAILED, STATE_NAMES, TIMED_OUT, Input
-from actorpool._host._base import current_bridge, current_host
+from actorpool._core._input import FAILED, STATE_NAMES, SUCCEEDED, TIMED_OUT, Input
+from actorpool._host._base import current_host
 from actorpool._host._bridge import ThreadWaiter
 from actorpool.exception import InvalidError, NotFoundError
 
@@ -68,7 +68,7 @@ class _Get(Generic[R_co]):
                     waiter.wait(timeout)
                 finally:
                     call._dispatcher.remove_sink(input, sink)
-        return call._outcome(input, timeout)
+        return call._outcome(index, timeout)
 
     async def aio(self, timeout: float | None = None, *, index: int = 0) -> R_co:
         """Do the same on the running loop.
@@ -92,7 +92,7 @@ class _Get(Generic[R_co]):
                         await waiter.wait()
                 finally:
                     call._dispatcher.remove_sink(input, sink)
-        return call._outcome(input, timeout)
+        return call._outcome(index, timeout)
 
 
 class _Iter(Generic[R_co]):
@@ -151,16 +151,73 @@ class _Gather:
     __slots__ = ()
 
     def __call__(self, *calls: FunctionCall[T]) -> list[T]:
-        """Return the results of `calls` in their order; raise the first failure, the others go on."""
-        if current_bridge() is not None:
-            for call in calls:
-                if not call.done:
-                    check_blocking(call._dispatcher, "FunctionCall", "gather")
-        return [call.get() for call in calls]
+        """Return the results of `calls` in their order; raise the first failure at once, the others go on.
+
+        Of calls that had failed before, the one named first is raised.
+        """
+        for call in calls:
+            if not call._at(0).done:
+                check_blocking(call._dispatcher, "FunctionCall", "gather")
+        waiter = ThreadWaiter()
+        race = _Race(calls, waiter.notify)
+        try:
+            waiter.wait()
+        finally:
+            race.leave()
+        return race.results()
 
     async def aio(self, *calls: FunctionCall[T]) -> list[T]:
-        """Do the same on the running loop."""
-        return [await call.get.aio() for call in calls]
+        """Do the same on the running loop.
+
+        Cancellation: The inputs go on.
+        """
+        waiter = current_host().bridge.waiter()
+        race = _Race(calls, waiter.notify)
+        try:
+            await waiter.wait()
+        finally:
+            race.leave()
+        return race.results()
+
+
+class _Race(Generic[T]):
+    """Notifies once, when every one of several calls has its result or the first of them has failed."""
+
+    def __init__(self, calls: tuple[FunctionCall[T], ...], notify: Callable[[], object]) -> None:
+        self._calls = calls
+        self._notify = notify
+        self._lock = threading.Lock()
+        self._left = len(calls)
+        self._failed: Input | None = None
+        # One object, so that it can be taken away again.
+        self._sink = self._ended
+        if not calls:
+            notify()
+        for call in calls:
+            input = call._at(0)
+            if not call._dispatcher.add_sink(input, self._sink):
+                self._ended(_latest(input))
+
+    def leave(self) -> None:
+        """Wait no more for those that go on."""
+        for call in self._calls:
+            call._dispatcher.remove_sink(call._at(0), self._sink)
+
+    def results(self) -> list[T]:
+        """Return the results, or raise the first failure."""
+        for call in self._calls:
+            if call._at(0) is self._failed:
+                return [call._outcome(0, None)]
+        return [call._outcome(0, None) for call in self._calls]
+
+    def _ended(self, input: Input) -> None:
+        with self._lock:
+            self._left -= 1
+            if input.state != SUCCEEDED and self._failed is None:
+                self._failed = input
+            is_over = self._failed is not None or not self._left
+        if is_over:
+            self._notify()
 
 
 class FunctionCall(Generic[R_co]):
@@ -180,17 +237,18 @@ class FunctionCall(Generic[R_co]):
     def __init__(self, dispatcher: Dispatcher, inputs: Sequence[Input]) -> None:
         self._dispatcher = dispatcher
         self._inputs = inputs
-        self._observed = False
+        # The indices whose outcome somebody has seen.
+        self._observed: set[int] | None = None
 
     def __del__(self) -> None:
         # Nobody can ask for the results any more: a failure must not pass unseen. No lock is taken here, since the
         # garbage collector may call this anywhere; a failure in this very moment may be reported twice or not.
-        for first in self._inputs:
+        for index, first in enumerate(self._inputs):
             input = _latest(first)
             if not input.done:
                 if input.sink is None:
                     input.sink = _report_unseen
-            elif not self._observed:
+            elif self._observed is None or index not in self._observed:
                 _report_unseen(input)
 
     @property
@@ -248,11 +306,13 @@ class FunctionCall(Generic[R_co]):
             )
         return range(start, end)
 
-    def _outcome(self, input: Input, timeout: float | None) -> R_co:
-        input = _latest(input)
+    def _outcome(self, index: int, timeout: float | None) -> R_co:
+        input = _latest(self._inputs[index])
         if not input.done:
             raise TimeoutError(f"the call of '{input.target}' has no result after {timeout:g} s; it goes on")
-        self._observed = True
+        if self._observed is None:
+            self._observed = set()
+        self._observed.add(index)
         return cast("R_co", outcome_of(input))
 
     def __repr__(self) -> str:

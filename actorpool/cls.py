@@ -254,7 +254,7 @@ class Cls:
     def pool(self, values: dict[str, Any]) -> PoolRef:
         """Return the pool of a parameter set."""
         parameters = tuple((name, type(value), value) for name, value in sorted(values.items()))
-        return self._refs.ref((self.name, parameters, self._variation), lambda: self._spec_for(values))
+        return self._refs.ref((self.definition, parameters, self._variation), lambda: self._spec_for(values))
 
     def _spec_for(self, values: dict[str, Any]) -> PoolSpec:
         definition = self.definition

@@ -4,14 +4,20 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Final
 
+from actorpool._core._batching import Batch
 from actorpool._host._context import current_input
 
 if TYPE_CHECKING:
     from actorpool._core._input import Input
 
 __all__ = ["current_container_id", "current_function_call_id", "current_input_id", "is_local"]
+
+
+# The caller and the input may ask for the id at once, on two threads: both are to get the same.
+_naming: Final = threading.Lock()
 
 
 class CallIdentity:
@@ -25,16 +31,20 @@ class CallIdentity:
     @property
     def value(self) -> str:
         """The id: "fc-" and 24 hexadecimal digits."""
-        if self._value is None:
-            self._value = f"fc-{secrets.token_hex(12)}"
-        return self._value
+        with _naming:
+            if self._value is None:
+                self._value = f"fc-{secrets.token_hex(12)}"
+            return self._value
 
 
 def call_id_of(input: Input) -> str:
-    """Return the id of the function call that `input` belongs to."""
-    if input.identity is None:
-        input.identity = CallIdentity()
-    identity: CallIdentity = input.identity
+    """Return the id of the function call that `input` belongs to; a batch shows that of its first input."""
+    if isinstance(input, Batch):
+        input = input.members[0]
+    with _naming:
+        if input.identity is None:
+            input.identity = CallIdentity()
+        identity: CallIdentity = input.identity
     return identity.value
 
 

@@ -298,5 +298,7 @@ class _Fan:
         for sink in self._sinks:
             sink(input)
 
-    def without(self, sink: Callable[[Input], object]) -> _Fan:
-        return _Fan(tuple(other for other in self._sinks if other is not sink))
+    def without(self, sink: Callable[[Input], object]) -> _Fan | None:
+        """Return what is left without `sink`; None where nobody is."""
+        left = tuple(other for other in self._sinks if other is not sink)
+        return _Fan(left) if left else None

@@ -12,6 +12,7 @@ exit hooks on it.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actorpool._host._failures import raised_by

@@ -11,9 +11,11 @@ Phases, moved by the main thread:
    and ends the process if that takes longer than a second: user code in a thread cannot be stopped otherwise.
 4. OVER: nothing is left; signals are the process's own again.
 
-The handler runs between any two bytecodes of the main thread, maybe under a lock of ours. So it takes none: it only
-counts, and puts a note into a queue made for that. A thread of its own, the watcher, carries out. To interrupt a
-synchronous entrypoint the watcher sends the signal once more; the handler then raises.
+Who hears a signal. Python runs handlers in the main thread, between two bytecodes: late if that thread is in C code,
+not at all if the signal comes just before a lock puts it to sleep, and maybe while it holds a lock of ours. So the
+first hand is the interpreter's wakeup descriptor, on which a thread of its own, the watcher, reads the number of each
+signal in any case; the handlers take no lock and do next to nothing. To interrupt a synchronous entrypoint the watcher
+sends the main thread SIGURG, as often as it takes for that handler to run, which raises.
 """
 
 from __future__ import annotations
@@ -21,11 +23,12 @@ from __future__ import annotations
 import enum
 import os
 import signal
+import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from queue import Empty, SimpleQueue
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,17 +44,17 @@ STOP_S: Final = 1.0
 """How long cancelled work and exit hooks may take after a second signal, in seconds."""
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+# Ignored by default and used by nobody, so that one too many does no harm. Windows has none, and wakes up sleepers.
+_KICK: Final = signal.SIGINT if sys.platform == "win32" else signal.SIGURG
+_KICK_EVERY_S: Final = 0.02
+# Not the number of a signal.
+_OVER: Final = 0
 
 
 class _Phase(enum.Enum):
     LOADING = enum.auto()
     STARTING = enum.auto()
     RUNNING = enum.auto()
-    OVER = enum.auto()
-
-
-class _Note(enum.Enum):
-    SIGNAL = enum.auto()
     OVER = enum.auto()
 
 
@@ -67,15 +70,19 @@ class Interruption:
         self._grace_s = grace_s
         self._report = report
         self._phase = _Phase.LOADING
-        self._received: list[int] = []
-        self._notes: SimpleQueue[_Note] = SimpleQueue()
+        self._first: int | None = None
+        # How often the handler ran, which may be less often than signals came.
+        self._handled = 0
+        self._stopping = False
         self._running = threading.Event()
         self._life: Lifecycle | None = None
         self._interrupt_body: Callable[[], None] | None = None
-        # Raised by the watcher before it sends a signal that is to interrupt a synchronous body.
-        self._interrupting = False
+        # Raised by the watcher, lowered by the handler that has seen to it.
+        self._kicking = False
         self._in_sync_body = False
-        self._before: dict[int, Any] = {}
+        self._handlers_before: dict[int, Any] = {}
+        self._wakeup_before = -1
+        self._numbers, self._wakeup = socket.socketpair()
         self._watcher: threading.Thread | None = None
 
     # -- the main thread -------------------------------------------------------------------------
@@ -83,11 +90,11 @@ class Interruption:
     @property
     def status(self) -> int:
         """The exit status that the signals ask for; 0 without any."""
-        return 128 + self._received[0] if self._received else 0
+        return 0 if self._first is None else 128 + self._first
 
     def caused(self, error: BaseException) -> bool:
         """Whether `error` is how a signal made itself felt: an interruption, or a call refused since."""
-        if not self._received:
+        if self._first is None:
             return False
         if isinstance(error, BaseExceptionGroup):
             return all(map(self.caused, error.exceptions))
@@ -107,7 +114,7 @@ class Interruption:
         Args:
             interrupt: Interrupts the entrypoint, from any thread; default: a KeyboardInterrupt in the main thread.
         """
-        self._interrupt_body = self._interrupt_main if interrupt is None else interrupt
+        self._interrupt_body = interrupt
         self._phase = _Phase.RUNNING
         self._running.set()
         try:
@@ -121,13 +128,19 @@ class Interruption:
             self._interrupt_body = None
 
     def __enter__(self) -> Interruption:
-        if threading.current_thread() is threading.main_thread():
-            self._watcher = threading.Thread(target=self._watch, name="actorpool signals", daemon=True)
-            self._watcher.start()
-            for number in _SIGNALS:
-                # Whoever started the process may have chosen to ignore it, as nohup does.
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    self._before[number] = signal.signal(number, self._on_signal)
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        self._watcher = threading.Thread(target=self._watch, name="actorpool signals", daemon=True)
+        self._watcher.start()
+        self._wakeup.setblocking(False)
+        self._wakeup_before = signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
+        _present.append(self)
+        for number in _SIGNALS:
+            # Whoever started the process may have chosen to ignore it, as nohup does.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._handlers_before[number] = signal.signal(number, self._on_signal)
+        if sys.platform != "win32":
+            self._handlers_before[_KICK] = signal.signal(_KICK, self._on_kick)
         return self
 
     def __exit__(
@@ -137,62 +150,93 @@ class Interruption:
         traceback: TracebackType | None,
         /,
     ) -> None:
-        if len(self._received) > 1 and self._phase is _Phase.RUNNING:
+        if self._stopping:
             # The watcher ends the process if what is left to do, such as joining threads of the user's, takes long.
             return
         self._phase = _Phase.OVER
         self._running.set()
-        self._notes.put(_Note.OVER)
         if self._watcher is not None:
+            self._wakeup.send(bytes([_OVER]))
             self._watcher.join()
-        for number, handler in self._before.items():
+            self.let_go()
+        self._numbers.close()
+        self._wakeup.close()
+
+    def let_go(self) -> None:
+        """Leave signals to whoever had them before."""
+        _present.remove(self)
+        signal.set_wakeup_fd(self._wakeup_before)
+        for number, handler in self._handlers_before.items():
             signal.signal(number, handler)
 
+    def forget_watcher(self) -> None:
+        """Have no watcher any more: threads do not survive a fork."""
+        self._watcher = None
+
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self._interrupting:
-            self._interrupting = False
+        self._handled += 1
+        if self._first is None:
+            self._first = number
+        # A loop that runs in this thread may have taken the descriptor; then the watcher has not been told.
+        ours = self._wakeup.fileno()
+        present = signal.set_wakeup_fd(ours, warn_on_full_buffer=False)
+        if present != ours:
+            self._wakeup.send(bytes([number]))
+            if present != -1:
+                signal.set_wakeup_fd(present)
+        if self._phase is _Phase.LOADING or (self._phase is _Phase.STARTING and self._handled > 1):
+            raise KeyboardInterrupt
+
+    def _on_kick(self, _number: int, _frame: FrameType | None) -> None:
+        if self._kicking:
+            self._kicking = False
             if self._in_sync_body:
                 raise KeyboardInterrupt
-            return
-        self._received.append(number)
-        if self._phase is _Phase.LOADING or (self._phase is _Phase.STARTING and len(self._received) > 1):
-            raise KeyboardInterrupt
-        self._notes.put(_Note.SIGNAL)
 
     # -- the watcher -----------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        if self._notes.get() is _Note.OVER:
+        number = self._next(None)
+        if not number:
             return
+        if self._first is None:
+            self._first = number
         self._running.wait()
         if self._phase is _Phase.OVER:
             # It never came to run.
             return
-        self._drain()
-        try:
-            note = self._notes.get(timeout=min(self._grace_s, threading.TIMEOUT_MAX))
-        except Empty:
-            self._interrupt()
-            note = self._notes.get()
-        if note is _Note.OVER:
+        self._drain(number)
+        number = self._next(time.monotonic() + self._grace_s)
+        if number is None:
+            number = self._interrupt(None)
+        if number == _OVER:
             return
+        self._stopping = True
         self._report("stopping at once")
         self._ask_close(drain=False)
-        self._interrupt()
-        try:
-            note = self._notes.get(timeout=STOP_S)
-        except Empty:
-            note = _Note.SIGNAL
-        if note is _Note.SIGNAL:
+        if self._interrupt(time.monotonic() + STOP_S) != _OVER:
             _end_process(self.status)
 
-    def _drain(self) -> None:
-        name = signal.Signals(self._received[0]).name
+    def _next(self, until: float | None) -> int | None:
+        """Return the number of the next signal, or that it is over, or None if nothing has come by `until`."""
+        while True:
+            left = None if until is None else min(max(until - time.monotonic(), 0.0), threading.TIMEOUT_MAX)
+            if left == 0.0:
+                return None
+            self._numbers.settimeout(left)
+            try:
+                number = self._numbers.recv(1)[0]
+            except TimeoutError:
+                return None
+            if number == _OVER or number in _SIGNALS:
+                return number
+
+    def _drain(self, number: int) -> None:
         inputs = self._ask_close(drain=True)
         plural = "" if inputs == 1 else "s"
         self._report(
-            f"{name}: accepting nothing more; finishing {inputs} input{plural}, for up to {self._grace_s:g} s "
-            "(a second one stops at once)"
+            f"{signal.Signals(number).name}: accepting nothing more; finishing {inputs} input{plural}, for up to "
+            f"{self._grace_s:g} s (a second one stops at once)"
         )
 
     def _ask_close(self, *, drain: bool) -> int:
@@ -207,27 +251,34 @@ class Interruption:
         counts = [supervisor.dispatcher.counts() for supervisor in runtime.supervisors().values()]
         return sum(count.pending + count.running for count in counts)
 
-    def _interrupt(self) -> None:
+    def _interrupt(self, until: float | None) -> int | None:
+        """Interrupt the entrypoint; return what comes next, or None if nothing has come by `until`."""
         interrupt = self._interrupt_body
         if interrupt is not None:
             try:
                 interrupt()
             except HostClosedError:
                 # The entrypoint's loop has ended in the same moment, and it with it.
-                return
+                pass
+        elif self._in_sync_body:
+            self._kicking = True
+            while self._kicking and (until is None or time.monotonic() < until):
+                _kick_main_thread()
+                number = self._next(time.monotonic() + _KICK_EVERY_S)
+                if number is not None:
+                    return number
+        return self._next(until)
 
-    def _interrupt_main(self) -> None:
-        self._interrupting = True
-        number = self._received[0]
-        if sys.platform == "win32":
-            import _thread
 
-            _thread.interrupt_main(number)
-        else:
-            main = threading.main_thread().ident
-            assert main is not None
-            # A real signal, sent to that thread: it ends a blocking call there.
-            signal.pthread_kill(main, number)
+def _kick_main_thread() -> None:
+    if sys.platform == "win32":
+        import _thread
+
+        _thread.interrupt_main(_KICK)
+    else:
+        main = threading.main_thread().ident
+        assert main is not None
+        signal.pthread_kill(main, _KICK)
 
 
 def _end_process(status: int) -> None:
@@ -241,7 +292,25 @@ def _end_process(status: int) -> None:
                 # Closed, or nobody reads it.
                 continue
 
-    flusher = threading.Thread(target=flush, daemon=True)
-    flusher.start()
-    flusher.join(0.2)
-    os._exit(status)
+    try:
+        flusher = threading.Thread(target=flush, daemon=True)
+        flusher.start()
+        flusher.join(0.2)
+    finally:
+        # The interpreter, if it is ending already, starts no thread any more.
+        os._exit(status)
+
+
+# The one that listens. A forked child must not: it would speak to its parent's watcher, and end nobody.
+_present: Final[list[Interruption]] = []
+
+
+def _let_go_in_child() -> None:
+    while _present:
+        interruption = _present[-1]
+        interruption.forget_watcher()
+        interruption.let_go()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_let_go_in_child)

@@ -427,8 +427,9 @@ class Flow:
     def _refusal(self, limit_name: str, limit: int, what: str) -> ResourceExhaustedError:
         self.refused += 1
         pending, running = self.pending, self.running
-        service = self._served_s / self.ended if self.ended else 1.0
-        retry_after = max(0.01, min(60.0, service * (1 + pending / max(1, running))))
+        # One round of the running slots, once it is known how long an input takes.
+        rounds = (1 + pending / max(1, running)) * self._served_s / self.ended if self.ended else 1.0
+        retry_after = max(0.01, min(60.0, rounds))
         return ResourceExhaustedError(
             f"Resource Exhausted: function '{self.name}' has {limit} {what}, its limit ({limit_name}={limit}; "
             f"{pending} pending, {running} running); try again in about {retry_after:.2g} s or raise {limit_name}",

@@ -33,20 +33,20 @@ def failure_of(input: Input, error: BaseException) -> tuple[int, BaseException]:
 
 async def raised_by(function: Callable[[], Awaitable[object]]) -> BaseException | None:
     """Await `function()` and return whatever it raises; only a cancellation of this very task passes through."""
-    requests = _requests()
+    task = asyncio.current_task() if asyncio._get_running_loop() is not None else None
+    requests = 0 if task is None else task.cancelling()
     try:
         await function()
+    except asyncio.CancelledError as error:
+        if task is not None and task.cancelling() > requests:
+            raise
+        return error
     except BaseException as error:
-        if _is_cancellation(error) and (requests is None or _requests() != requests):
+        # On trio nobody but trio makes a cancellation.
+        if _is_cancellation(error):
             raise
         return error
     return None
-
-
-def _requests() -> int | None:
-    """Return how many cancellations of this asyncio task were asked for and not taken back; None on trio."""
-    task = asyncio.current_task() if asyncio._get_running_loop() is not None else None
-    return None if task is None else task.cancelling()
 
 
 def _is_cancellation(error: BaseException) -> bool:

@@ -126,5 +126,6 @@ def async_producer(function: Callable[..., AsyncGenerator[Any, Any]], bridge: Br
 
 def _current_stream() -> Stream:
     input = current_input.get()
-    assert input is not None and isinstance(input.stream, Stream)
+    assert input is not None
+    assert isinstance(input.stream, Stream)
     return input.stream

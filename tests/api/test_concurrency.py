@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -325,6 +327,27 @@ def test_S22_a_failing_input_leaves_its_neighbours_alone(run: Run) -> None:
             assert isinstance(results[5], ValueError)
 
     run(main)
+
+
+@pytest.mark.slow
+def test_S22_the_user_is_told_when_a_function_blocks_the_loop(caplog: pytest.LogCaptureFixture) -> None:
+    app = modal.App("my-app", block_warning=0.02)
+
+    @app.function()
+    async def hashes() -> None:
+        # Nothing else of the loop runs meanwhile.
+        time.sleep(0.1)
+
+    def warned() -> list[str]:
+        return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+
+    with caplog.at_level(logging.WARNING, "actorpool"), app.run():
+        until = time.monotonic() + PATIENCE_S
+        # Once is enough, unless this machine is so busy that the watch did not get to look.
+        while not warned() and time.monotonic() < until:
+            hashes.remote()
+            hashes.remote()
+    assert "async function 'hashes' blocked the event loop for" in warned()[0]
 
 
 # -- S23 --------------------------------------------------------------------------------------------------

@@ -377,9 +377,10 @@ def test_the_thread_goes_on_if_an_input_came_while_it_was_about_to_end(
 def test_the_thread_leaves_the_field_to_one_that_was_started_meanwhile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    answers = [False]
+    answers, known = [False], threading.Event()
 
     def busy() -> bool:
+        known.wait(PATIENCE_S)
         if answers:
             return answers.pop()
         if watched.watch.parked:
@@ -390,6 +391,7 @@ def test_the_thread_leaves_the_field_to_one_that_was_started_meanwhile(
     watched = Watched(monkeypatch, busy)
     watched.watch.wake()
     first = watched.thread()
+    known.set()
     watched.ended(first)
 
     second = watched.thread()

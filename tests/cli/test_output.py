@@ -17,7 +17,7 @@ SCALING = logging.getLogger("actorpool.scaling")
 
 
 @pytest.fixture
-def own_handler() -> Iterator[logging.Handler]:
+def own_handler(capsys: pytest.CaptureFixture[str]) -> Iterator[logging.Handler]:
     """A handler of the program's own on the root logger."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("own: %(message)s"))
