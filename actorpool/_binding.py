@@ -7,10 +7,12 @@ binding when it has none or when the present one was retired, so the usual call 
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from attrs import define
 
@@ -39,6 +41,8 @@ __all__ = [
     "outcome_of",
     "twin_of",
 ]
+
+_PACKAGE: Final = os.path.dirname(__file__) + os.sep
 
 
 @define(eq=False)
@@ -128,8 +132,16 @@ def check_blocking(dispatcher: Dispatcher, name: str, verb: str) -> None:
     warnings.warn(
         f"{name}.{verb}(...) blocks the running event loop until it is done; write {twin_of(name, verb)} in async code",
         AsyncUsageWarning,
-        stacklevel=4,
+        stacklevel=_users_level(),
     )
+
+
+def _users_level() -> int:
+    """Return the `stacklevel` that stands for the nearest frame outside actorpool, for a warning of the caller's."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def twin_of(name: str, verb: str) -> str:

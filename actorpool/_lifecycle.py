@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import math
 import threading
 from contextvars import Context
 from functools import partial
@@ -25,7 +24,6 @@ from actorpool._core._config import Limits, check_seconds
 from actorpool._core._input import SUCCEEDED, Input
 from actorpool._core._schedule import Cron, Period
 from actorpool._host._base import Host, current_bridge, current_host
-from actorpool._host._bridge import ThreadWaiter
 from actorpool._host._engine import EngineThread
 from actorpool.exception import ConflictError, ExecutionError, InvalidError, NotFoundError
 
@@ -64,9 +62,10 @@ class AppRun(Generic[AppT]):
         self._app = app
         self._life = life
         self._grace = check_seconds("grace", grace, zero=True)
+        self._running: Running | None = None
 
     def __enter__(self) -> AppT:
-        self._life.start_engine(self._grace)
+        self._running = self._life.start_engine(self._grace)
         return self._app
 
     def __exit__(
@@ -76,10 +75,11 @@ class AppRun(Generic[AppT]):
         traceback: TracebackType | None,
         /,
     ) -> None:
-        self._life.stop_engine(drain=exc_type is None)
+        # What this block has started, and no life that came after it.
+        self._life.close_blocking(self._running, drain=exc_type is None)
 
     async def __aenter__(self) -> AppT:
-        await self._life.start(self._grace)
+        self._running = await self._life.start(self._grace)
         return self._app
 
     async def __aexit__(
@@ -89,7 +89,7 @@ class AppRun(Generic[AppT]):
         traceback: TracebackType | None,
         /,
     ) -> None:
-        await self._life.close(drain=exc_type is None)
+        await self._life.close(self._running, drain=exc_type is None)
 
 
 class Run(Generic[AppT]):
@@ -140,41 +140,20 @@ class Deploy(Generic[AppT]):
         Raises:
             InvalidError: Without any name, or on the thread of a running loop that the old deployment lives on.
         """
-        life, name = self._life, self._life.deploy_name(name, strategy)
+        name = self._life.deploy_name(name, strategy)
         if current_bridge() is not None:
             raise InvalidError(
                 f"app.deploy(...) would start app '{name}' on a thread of its own and block the running event loop "
                 f"meanwhile; write `await app.deploy.aio(...)` here"
             )
-        retired = life.detach()
-        if strategy == "recreate" and retired is not None:
-            retired.close(drain=True)
-            retired = None
-        life.start_engine(grace)
-        self._replace(name, retired)
+        self._life.deploy_on_engine(name, grace, recreate=strategy == "recreate")
         return self._app
 
     async def aio(self, *, name: str | None = None, strategy: str = "rolling", grace: float = 10.0) -> AppT:
         """Do the same, with the actors on the running loop. Stop the app before that loop ends."""
-        life, name = self._life, self._life.deploy_name(name, strategy)
-        retired = life.detach()
-        if strategy == "recreate" and retired is not None:
-            await retired.close_async(drain=True)
-            retired = None
-        await life.start(grace)
-        self._replace(name, retired)
+        name = self._life.deploy_name(name, strategy)
+        await self._life.deploy(name, grace, recreate=strategy == "recreate")
         return self._app
-
-    def _replace(self, name: str, retired: _Running | None) -> None:
-        life = self._life
-        life.deployed_as = name
-        replaced = _deployments.register(name, life)
-        if retired is not None:
-            retired.close_in_background()
-        if replaced is not None and replaced is not life:
-            old = replaced.detach()
-            if old is not None:
-                old.close_in_background()
 
 
 class Stop:
@@ -189,79 +168,7 @@ class Stop:
 
     async def aio(self) -> None:
         """Do the same without blocking the running loop."""
-        await self._life.close(drain=True)
-
-
-class _Running:
-    """One life of an app: its runtime, and the engine thread if it has one of its own."""
-
-    def __init__(self, runtime: AppRuntime, engine: EngineThread | None) -> None:
-        self.runtime = runtime
-        self._engine = engine
-
-    @property
-    def owns_thread(self) -> bool:
-        """Whether it lives on an engine thread of its own."""
-        return self._engine is not None
-
-    def retire(self) -> None:
-        """Send handles elsewhere: this life accepts nothing from outside any more."""
-        for supervisor in self.runtime.supervisors().values():
-            supervisor.dispatcher.retired = True
-
-    def close(self, *, drain: bool) -> None:
-        """Close it, blocking this thread.
-
-        An interruption here ends the drain; where there is none, or at the next one, it ends the engine thread
-        with all that is still on it, exit hooks included.
-        """
-        waiter = ThreadWaiter()
-        try:
-            self.runtime.when_ended(waiter.notify)
-            self.runtime.ask_close(drain=drain)
-            try:
-                waiter.wait()
-            except BaseException:
-                if drain:
-                    self.runtime.ask_close(drain=False)
-                    waiter.wait()
-                raise
-        finally:
-            self._end()
-
-    async def close_async(self, *, drain: bool) -> None:
-        """Close it without blocking the running loop, whichever that is.
-
-        Cancellation: Ends the drain; it is delivered when nothing is left.
-        """
-        host = current_host()
-        waiter = host.bridge.waiter()
-        self.runtime.when_ended(waiter.notify)
-        self.runtime.ask_close(drain=drain)
-        try:
-            await waiter.wait()
-        except BaseException:
-            self.runtime.ask_close(drain=False)
-            await host.shielded(waiter.wait, math.inf)
-            raise
-        finally:
-            self._end()
-
-    def close_in_background(self) -> None:
-        """Let it drain and end, without waiting for that."""
-        if self._engine is None:
-            self.runtime.ask_close(drain=True)
-        else:
-            threading.Thread(
-                target=self.close,
-                kwargs={"drain": True},
-                name=f"retiring app {self.runtime.name}",
-                daemon=True,
-            ).start()
-
-    def _end(self) -> None:
-        if self._engine is not None:
-            self._engine.stop()
+        await self._life.stop()
 
 
 class Lifecycle:
@@ -269,7 +176,9 @@ class Lifecycle:
 
     def __init__(self, contents: Contents) -> None:
         self._contents = contents
-        self._running: _Running | None = None
+        self._running: Running | None = None
+        self._starting = False
+        self._lock = threading.Lock()
         self._variants = PoolRefs(self.runtime)
         self.deployed_as: str | None = None
 
@@ -340,11 +249,32 @@ class Lifecycle:
             block_warning_s=self._contents.block_warning_s,
         )
 
-    def _check_not_running(self) -> None:
-        if self._running is not None and not self._running.runtime.closed:
-            raise ConflictError(
-                f"app '{self._contents.name}' is already running; stop it first, or use the one that runs"
-            )
+    def _claim(self, *, redeploy: bool = False) -> None:
+        """Become the one who starts the next life; at most one does so at a time.
+
+        Raises:
+            ConflictError: If the app is running, or is being started.
+        """
+        with self._lock:
+            present = self._running
+            replaceable = present is None or present.runtime.closed or (redeploy and self.deployed_as is not None)
+            if self._starting or not replaceable:
+                raise ConflictError(
+                    f"app '{self._contents.name}' is already running; stop it first, or use the one that runs"
+                )
+            self._starting = True
+
+    def _release(self) -> None:
+        with self._lock:
+            self._starting = False
+
+    def _install(self, running: Running) -> Running | None:
+        """Make a life the present one; return the former, which handles leave from now on."""
+        with self._lock:
+            former, self._running = self._running, running
+        if former is not None:
+            former.retire()
+        return former
 
     async def _begin(self, runtime: AppRuntime) -> None:
         """Start the runtime: supervisors of all functions, warm default instances, schedules."""
@@ -353,85 +283,137 @@ class Lifecycle:
             supervisor = runtime.supervisor(name, partial(spec.supervisor, runtime))
             if schedule is not None:
                 scheduled.append(Scheduled(name, schedule, partial(_fire, supervisor.dispatcher, target)))
-        await runtime.start(scheduled)
-
-    def _warm(self) -> None:
-        """Make the default instances of classes whose containers are to be kept warm."""
         for cls in self._contents.classes.values():
             if cls.spec.settings.min_containers and not cls.definition.needs_parameters:
-                cls.pool(cls.definition.bind((), {})).supervisor()
+                cls.pool(cls.definition.bind((), {})).supervisor_in(runtime)
+        await runtime.start(scheduled)
 
-    async def start(self, grace: float) -> None:
-        self._check_not_running()
-        check_seconds("grace", grace, zero=True)
-        runtime = self._new_runtime(current_host(), grace)
-        self._running = _Running(runtime, None)
+    async def _started(self, grace: float) -> Running:
+        running = Running(self._new_runtime(current_host(), grace), None)
         try:
-            await self._begin(runtime)
-            self._warm()
+            await self._begin(running.runtime)
         except BaseException:
-            running, self._running = self._running, None
             await running.close_async(drain=False)
             raise
+        return running
 
-    def start_engine(self, grace: float) -> None:
-        self._check_not_running()
-        check_seconds("grace", grace, zero=True)
+    def _started_on_engine(self, grace: float) -> Running:
         engine = EngineThread(f"actorpool {self._contents.name or 'app'}")
         engine.start()
         try:
             runtime = self._new_runtime(engine.host, grace)
             engine.run(self._begin, runtime)
-            self._running = _Running(runtime, engine)
-            self._warm()
         except BaseException:
-            self._running = None
             engine.stop()
             raise
+        return Running(runtime, engine)
 
-    def detach(self) -> _Running | None:
+    async def start(self, grace: float) -> Running:
+        """Begin a life on the running loop."""
+        self._claim()
+        try:
+            running = await self._started(grace)
+            self._install(running)
+        finally:
+            self._release()
+        return running
+
+    def start_engine(self, grace: float) -> Running:
+        """Begin a life on an engine thread."""
+        self._claim()
+        try:
+            running = self._started_on_engine(grace)
+            self._install(running)
+        finally:
+            self._release()
+        return running
+
+    async def deploy(self, name: str, grace: float, *, recreate: bool) -> None:
+        """Begin a life on the running loop that is found by `name`, in place of the present deployment if any."""
+        check_seconds("grace", grace, zero=True)
+        self._claim(redeploy=True)
+        try:
+            former = self.detach() if recreate else None
+            if former is not None:
+                await former.close_async(drain=True)
+            running = await self._started(grace)
+            self._replace(name, running)
+        finally:
+            self._release()
+
+    def deploy_on_engine(self, name: str, grace: float, *, recreate: bool) -> None:
+        """Do the same on an engine thread."""
+        check_seconds("grace", grace, zero=True)
+        self._claim(redeploy=True)
+        try:
+            former = self.detach() if recreate else None
+            if former is not None:
+                former.close(drain=True)
+            self._replace(name, self._started_on_engine(grace))
+        finally:
+            self._release()
+
+    def _replace(self, name: str, running: Running) -> None:
+        """Make `running` the deployment called `name`; what it replaces drains in the background."""
+        former = self._install(running)
+        if self.deployed_as not in (None, name):
+            _deployments.unregister(self.deployed_as, self)
+        self.deployed_as = name
+        other = _deployments.register(name, self)
+        replaced = None if other is None or other is self else other.detach()
+        for old in (former, replaced):
+            if old is not None:
+                old.close_in_background()
+
+    def detach(self) -> Running | None:
         """Let go of the present life; the caller closes it."""
-        running, self._running = self._running, None
+        with self._lock:
+            running, self._running = self._running, None
+            name, self.deployed_as = self.deployed_as, None
+        if name is not None:
+            _deployments.unregister(name, self)
         if running is not None:
             running.retire()
         return running
 
-    def stop_engine(self, *, drain: bool) -> None:
-        running = self._running
-        if running is None:
-            return
-        try:
-            running.close(drain=drain)
-        finally:
-            self._finish(running)
+    def close_blocking(self, running: Running | None, *, drain: bool) -> None:
+        """Close a life, blocking this thread."""
+        if running is not None:
+            try:
+                running.close(drain=drain)
+            finally:
+                self._finish(running)
 
-    async def close(self, *, drain: bool) -> None:
-        running = self._running
-        if running is None:
-            return
-        try:
-            await running.close_async(drain=drain)
-        finally:
-            self._finish(running)
+    async def close(self, running: Running | None, *, drain: bool) -> None:
+        """Close a life without blocking the running loop."""
+        if running is not None:
+            try:
+                await running.close_async(drain=drain)
+            finally:
+                self._finish(running)
 
-    def _finish(self, running: _Running) -> None:
+    def _finish(self, running: Running) -> None:
         running.retire()
         if self._running is running:
-            self._running = None
-            if self.deployed_as is not None:
-                _deployments.unregister(self.deployed_as, self)
-                self.deployed_as = None
+            self.detach()
+
+    async def stop(self) -> None:
+        """Close the present life, if there is one."""
+        await self.close(self._running, drain=True)
 
     def stop_blocking(self) -> None:
+        """Do the same, blocking this thread.
+
+        Raises:
+            InvalidError: On the thread of the loop that the app lives on.
+        """
         running = self._running
-        if running is None:
-            return
-        if current_bridge() is running.runtime.host.bridge:
+        if running is not None and running.lives_here:
             raise InvalidError(
                 f"app.stop() would block the event loop that app '{self._contents.name}' lives on, for ever; "
                 "write `await app.stop.aio()` here"
             )
-        self.stop_engine(drain=True)
+        self.close_blocking(running, drain=True)
 
     def deploy_name(self, name: str | None, strategy: str) -> str:
         called = name or self._contents.name
@@ -441,8 +423,6 @@ class Lifecycle:
             )
         if strategy not in ("rolling", "recreate"):
             raise InvalidError(f"strategy must be 'rolling' or 'recreate', not {strategy!r}")
-        if self._running is not None and self.deployed_as is None:
-            self._check_not_running()
         return called
 
     def class_named(self, name: str) -> Cls:

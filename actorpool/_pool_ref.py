@@ -44,7 +44,10 @@ class PoolRef:
         Raises:
             ExecutionError: If the app is not running.
         """
-        runtime = self._refs.runtime()
+        return self.supervisor_in(self._refs.runtime())
+
+    def supervisor_in(self, runtime: AppRuntime) -> Supervisor:
+        """Return the supervisor in this life of the app, made if there is none."""
         self._supervisor = runtime.supervisor(self.key, lambda: self._make(runtime))
         return self._supervisor
 

@@ -200,7 +200,7 @@ class AsyncMapResults(MapResults[R_co], AsyncIterator[R_co]):
 
     def __del__(self) -> None:
         super().__del__()
-        if self._results.ag_frame is not None and self._started:
+        if self._started and getattr(self._results, "ag_frame", None) is not None:
             try:
                 self._results.athrow(Dropped()).send(None)
             except (Dropped, RuntimeError):

@@ -328,7 +328,7 @@ class App:
         ceiling = self._contents.limits.max_threads
         if workload.threads > ceiling:
             raise InvalidError(
-                f"a container of '{workload.name}' needs {workload.threads} threads, one for each of its max_inputs, but "
+                f"a container of '{workload.name}' needs {workload.threads} threads, one for each slot, but "
                 f"its app may have {ceiling} in all (Limits.max_threads); lower the one or raise the other"
             )
 

@@ -196,7 +196,7 @@ class _Race(Generic[T]):
         for call in calls:
             input = call._at(0)
             if not call._dispatcher.add_sink(input, self._sink):
-                self._ended(_latest(input))
+                self._ended(input.latest())
 
     def leave(self) -> None:
         """Wait no more for those that go on."""
@@ -244,12 +244,22 @@ class FunctionCall(Generic[R_co]):
         # Nobody can ask for the results any more: a failure must not pass unseen. No lock is taken here, since the
         # garbage collector may call this anywhere; a failure in this very moment may be reported twice or not.
         for index, first in enumerate(self._inputs):
-            input = _latest(first)
+            input = first.latest()
             if not input.done:
                 if input.sink is None:
-                    input.sink = _report_unseen
+                    input.sink = self._report_unseen
             elif self._observed is None or index not in self._observed:
-                _report_unseen(input)
+                self._report_unseen(input)
+
+    @staticmethod
+    def _report_unseen(input: Input) -> None:
+        """Log the failure of a spawned input that nobody can ask for."""
+        if input.state in (FAILED, TIMED_OUT):
+            logger.error(
+                "a spawned input of function '%s' failed, and nobody asked for it",
+                input.target,
+                exc_info=input.value,
+            )
 
     @property
     def get(self) -> _Get[R_co]:
@@ -269,7 +279,7 @@ class FunctionCall(Generic[R_co]):
     @property
     def done(self) -> bool:
         """Whether the outcome of every input is known."""
-        return all(_latest(input).done for input in self._inputs)
+        return all(input.latest().done for input in self._inputs)
 
     def num_inputs(self) -> int:
         """Return how many inputs the call has: 1 for `spawn`."""
@@ -295,7 +305,7 @@ class FunctionCall(Generic[R_co]):
 
     def _at(self, index: int) -> Input:
         self._range(index, index + 1)
-        return _latest(self._inputs[index])
+        return self._inputs[index].latest()
 
     def _range(self, start: int, end: int | None) -> range:
         count = len(self._inputs)
@@ -307,7 +317,7 @@ class FunctionCall(Generic[R_co]):
         return range(start, end)
 
     def _outcome(self, index: int, timeout: float | None) -> R_co:
-        input = _latest(self._inputs[index])
+        input = self._inputs[index].latest()
         if not input.done:
             raise TimeoutError(f"the call of '{input.target}' has no result after {timeout:g} s; it goes on")
         if self._observed is None:
@@ -316,26 +326,9 @@ class FunctionCall(Generic[R_co]):
         return cast("R_co", outcome_of(input))
 
     def __repr__(self) -> str:
-        states = {STATE_NAMES[_latest(input).state] for input in self._inputs}
+        states = {STATE_NAMES[input.latest().state] for input in self._inputs}
         many = f" {len(self._inputs)} inputs" if len(self._inputs) > 1 else ""
         return f"<FunctionCall of '{self._inputs[0].target}'{many} {', '.join(sorted(states))}>"
-
-
-def _latest(input: Input) -> Input:
-    """Return the record of the present attempt."""
-    while input.successor is not None:
-        input = input.successor
-    return input
-
-
-def _report_unseen(input: Input) -> None:
-    """Log the failure of a spawned input that nobody can ask for."""
-    if input.state in (FAILED, TIMED_OUT):
-        logger.error(
-            "a spawned input of function '%s' failed, and nobody asked for it",
-            input.target,
-            exc_info=input.value,
-        )
 
 
 class _KnownCalls:
@@ -353,7 +346,7 @@ class _KnownCalls:
         """Return the id of `call`, given now if it has none."""
         now = time.monotonic()
         with self._lock:
-            identity = call_id_of(_latest(call._inputs[0]))
+            identity = call_id_of(call._inputs[0].latest())
             self._calls.setdefault(identity, (call, now))
             self._forget(now)
             return identity

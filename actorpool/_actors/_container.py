@@ -36,6 +36,7 @@ class ContainerActor:
     """One container: a child of its function's supervisor."""
 
     __slots__ = (
+        "_backend",
         "_grace_s",
         "_host",
         "_make_backend",
@@ -71,7 +72,13 @@ class ContainerActor:
         self._startup_timeout_s = startup_timeout_s
         self._grace_s = grace_s
         self._stop = host.event()
+        self._backend: ContainerBackend | None = None
         self._starting: CancelScope | None = None
+
+    def abandon(self) -> None:
+        """Let go of what can be let go without the event loop, which is gone. Threads: any."""
+        if self._backend is not None:
+            self._backend.abandon()
 
     def stop(self) -> None:
         """Ask for the exit hooks and the end; a start under way is called off."""
@@ -82,7 +89,7 @@ class ContainerActor:
     async def run(self) -> None:
         """Live the container's life; returns when nothing of it is left."""
         async with self._host.open_nursery() as nursery:
-            backend = self._make_backend(self.name, nursery)
+            backend = self._backend = self._make_backend(self.name, nursery)
             self.send = backend.send
             self.cancel = backend.cancel
             error: BaseException | None = None

@@ -110,7 +110,7 @@ class Dispatcher:
         if state >= SUCCEEDED:
             return False
         if state == RUNNING:
-            self._interrupt(input)
+            self.interrupt(input)
         if input.sink is not None:
             input.sink(input)
         if attention:
@@ -269,14 +269,17 @@ class Dispatcher:
             handle.send(input)
         except HostClosedError as error:
             # The loop ended without the app being closed: nothing will ever run there.
-            closed = ClosedError(
-                f"input of '{input.target}' cannot run: the event loop of its app has ended; "
-                "close the app before the loop"
-            )
-            closed.__cause__ = error
-            self.complete(input, FAILED, closed)
+            following: Input | None = input
+            while following is not None:
+                closed = ClosedError(
+                    f"input of '{following.target}' cannot run: the event loop of its app has ended; "
+                    "close the app before the loop"
+                )
+                closed.__cause__ = error
+                following = self.complete(following, FAILED, closed)
 
-    def _interrupt(self, input: Input) -> None:
+    def interrupt(self, input: Input) -> None:
+        """Interrupt the work of `input`, whose outcome is settled."""
         container = input.container
         if container is not None and container.handle is not None:
             try:

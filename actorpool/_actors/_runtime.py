@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from actorpool._core._config import AutoscalerSettings
     from actorpool._core._input import Input
     from actorpool._core._pool import Pool
-    from actorpool._host._base import CancelScope, Event, Host, Nursery, RootHandle
+    from actorpool._host._base import CancelScope, Event, Host, Nursery, RootHandle, TimerHandle
 
     from ._scheduler import Scheduled
     from ._supervisor import Supervisor
@@ -58,6 +58,7 @@ class AppRuntime:
         self._lock = threading.Lock()
         self._nursery: Nursery | None = None
         self._root: RootHandle | None = None
+        self._guard: TimerHandle | None = None
         self._opened: Event = host.event()
         self._close_asked: Event = host.event()
         self._drain = True
@@ -73,6 +74,7 @@ class AppRuntime:
         async def root() -> None:
             await self._live(scheduled)
 
+        self._guard = self.host.when_closed(self._lose_loop)
         self._root = self.host.start_root(root, f"app {self.name}")
         await self._opened.wait()
 
@@ -95,13 +97,32 @@ class AppRuntime:
                 nursery.cancel()
         finally:
             # Also when cut off from outside: nobody may wait for this app any more.
+            if self._guard is not None:
+                self._guard.cancel()
             self.closed = True
             self._nursery = None
             self._opened.set()
-            with self._lock:
-                notify, self._when_ended = self._when_ended, None
-            for callback in notify or ():
-                callback()
+            self._end()
+
+    def _end(self) -> None:
+        """Tell whoever waits that nothing is left."""
+        with self._lock:
+            notify, self._when_ended = self._when_ended, None
+        for callback in notify or ():
+            callback()
+
+    def _lose_loop(self) -> None:
+        """See to it that nobody waits for a loop that was closed; called by whoever closed it."""
+        logger.warning(
+            "the event loop of app '%s' was closed while the app was open: its inputs are cancelled and its exit hooks "
+            "are not run; close the app before its loop",
+            self.name,
+        )
+        self.closed = True
+        self._nursery = None
+        for supervisor in self.supervisors().values():
+            supervisor.lose_loop()
+        self._end()
 
     async def _wind_up(self) -> None:
         if self._drain:
@@ -122,11 +143,19 @@ class AppRuntime:
 
     async def _drained(self) -> None:
         """Return once no accepted input is without an outcome; those may call others of this app meanwhile."""
-        undrained = list(self._supervisors.values())
-        while undrained:
+        for supervisor in list(self._supervisors.values()):
+            supervisor.close_door()
+        seen = -1
+        while True:
+            supervisors = list(self._supervisors.values())
+            arrived = sum(supervisor.dispatcher.read(_arrived) for supervisor in supervisors)
+            undrained = [supervisor for supervisor in supervisors if not supervisor.drained]
+            if not undrained and arrived == seen:
+                return
+            # An input may have come to a pool after that was looked at, from one that has ended since: look twice.
+            seen = arrived
             for supervisor in undrained:
                 await supervisor.drain()
-            undrained = [supervisor for supervisor in self._supervisors.values() if not supervisor.drained]
 
     def _ask_close(self, drain: bool) -> None:
         self._drain = self._drain and drain
@@ -175,10 +204,7 @@ class AppRuntime:
             self.host.bridge.post(self._ask_close, drain)
         except HostClosedError:
             # The loop ended first: the root task is gone, and whoever waits for its end is told so.
-            with self._lock:
-                notify, self._when_ended = self._when_ended, None
-            for callback in notify or ():
-                callback()
+            self._end()
 
     def when_ended(self, notify: Callable[[], object]) -> None:
         """Call `notify` when nothing of the app is left; at once if that is so."""
@@ -203,6 +229,9 @@ class AppRuntime:
             supervisor = self._supervisors[key] = make()
             supervisor.forget = lambda: self._forget(key, supervisor)
             started = self._nursery is not None
+        if self.closed:
+            # It is draining: only inputs of accepted inputs come in, as everywhere else.
+            supervisor.close_door()
         if started:
             try:
                 self.host.bridge.post(self._start_supervisor, (key, supervisor))
@@ -230,6 +259,10 @@ class AppRuntime:
             supervisor.refuse()
             return
         self._nursery.start_soon(self._supervise, key, supervisor, name=f"supervisor of {supervisor.name}")
+
+
+def _arrived(pool: Pool) -> int:
+    return pool.arrived
 
 
 def _runs_async(pool: Pool) -> bool:

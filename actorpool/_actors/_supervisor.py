@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actorpool._core._config import AutoscalerSettings
+    from actorpool._core._container import Container
     from actorpool._core._pool import Pool
     from actorpool._core._scaling import ScalingPolicy
     from actorpool._host._base import Event, Host, Nursery, SendChannel, TimerHandle
@@ -160,11 +161,16 @@ class Supervisor:
             receive.close()
             self.ended.notify()
 
+    def close_door(self) -> None:
+        """Accept inputs only from inputs that were accepted, from now on. Threads: any."""
+        self.dispatcher.handle(fx.Closed())
+
     async def drain(self) -> None:
-        """Accept inputs only from inputs that were accepted; return once each of them has its outcome."""
-        done = self._drained = self._host.event()
-        self.tell(fx.Closed())
-        await done.wait()
+        """Close the door; return once each accepted input has its outcome."""
+        self._drained = self._host.event()
+        self.close_door()
+        if not self.drained:
+            await self._drained.wait()
 
     @property
     def drained(self) -> bool:
@@ -173,7 +179,7 @@ class Supervisor:
 
     def abort(self, error: BaseException) -> None:
         """Cancel whatever has no outcome yet, with `error`."""
-        self.tell(fx.Closed())
+        self.close_door()
         self.tell(fx.Aborted(error))
 
     def shut_down(self) -> None:
@@ -186,6 +192,15 @@ class Supervisor:
         self._give_up()
         self.ended.notify()
 
+    def lose_loop(self) -> None:
+        """Give up because the event loop was closed: nothing runs there any more. Threads: any."""
+        self._mailbox = None
+        self._give_up()
+        for container in self.dispatcher.read(_containers):
+            if container.handle is not None:
+                container.handle.abandon()
+        self.ended.notify()
+
     def _forgotten(self) -> bool:
         """Whether nobody refers to this vacant pool, which is then dropped."""
         if self.referenced:
@@ -193,7 +208,8 @@ class Supervisor:
         return self.forget is not None and self.forget()
 
     def _give_up(self) -> None:
-        """Accept nothing more, and cancel whatever has no outcome yet."""
+        """Accept nothing more, cancel whatever has no outcome yet, and send handles to a successor."""
+        self.dispatcher.retired = True
         self.dispatcher.handle(fx.Closed())
         error = ClosedError(f"the app of function '{self.name}' was ended before this input had a result")
         self._perform(self.dispatcher.handle(fx.Aborted(error)))
@@ -250,8 +266,7 @@ class Supervisor:
                     if input.sink is not None:
                         input.sink(input)
                 case fx.CancelRun(input):
-                    if input.container is not None and input.container.handle is not None:
-                        input.container.handle.cancel(input)
+                    self.dispatcher.interrupt(input)
                 case fx.ReportAbandoned(input):
                     self._report_abandoned(input)
 
@@ -268,6 +283,10 @@ class Supervisor:
 
 def _next_tick(pool: Pool) -> float | None:
     return pool.next_tick()
+
+
+def _containers(pool: Pool) -> list[Container]:
+    return pool.containers()
 
 
 def _vacant(pool: Pool) -> bool:

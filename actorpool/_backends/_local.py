@@ -121,18 +121,25 @@ class LocalContainer:
             self._calls[target] = call
         self._entered = True
 
+    def abandon(self) -> None:
+        """Let the threads end; nothing can be run on the loop any more. Threads: any."""
+        self._threads.close(_nothing)
+
     async def stop(self, leftover: Sequence[Input], grace_s: float) -> None:
         """Wait for interrupted work, run the exit hooks, end the threads: each step bounded by `grace_s`."""
-        tasks = [input for input in leftover if input.target.is_async]
-        if tasks:
-            with self._host.move_on_after(grace_s):
-                await self._tasks.returned(tasks)
-        self._watch.leave()
-        if self._entered:
-            for hook in self._workload.exit:
-                await self._run_exit_hook(hook, grace_s)
         waiter = self._host.bridge.waiter()
-        self._threads.close(waiter.notify)
+        try:
+            tasks = [input for input in leftover if input.target.is_async]
+            if tasks:
+                with self._host.move_on_after(grace_s):
+                    await self._tasks.returned(tasks)
+            self._watch.leave()
+            if self._entered:
+                for hook in self._workload.exit:
+                    await self._run_exit_hook(hook, grace_s)
+        finally:
+            # Also when the loop is ended under it: a thread that is not told waits for inputs for ever.
+            self._threads.close(waiter.notify)
         with self._host.move_on_after(grace_s):
             await waiter.wait()
         self._threads.join()
@@ -180,3 +187,7 @@ class LocalContainer:
         if error is not None:
             raise error
         return result
+
+
+def _nothing() -> None:
+    pass

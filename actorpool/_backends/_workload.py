@@ -88,6 +88,10 @@ class ContainerBackend(Protocol):
         """Interrupt the work of `input`, whose outcome is settled; do nothing where that is impossible."""
         ...
 
+    def abandon(self) -> None:
+        """Let go of threads and the like, without waiting and without hooks: the host's loop is gone. Threads: any."""
+        ...
+
     async def stop(self, leftover: Sequence[Input], grace_s: float) -> None:
         """Run the exit hooks and end whatever was started, within about `grace_s` for each step.
 

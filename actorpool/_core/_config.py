@@ -109,7 +109,6 @@ class AutoscalerSettings:
         changes = {name: value for name, value in given.items() if value is not None}
         return evolve(self, **changes) if changes else self
 
-
     def replaced(self, **values: int | float | Unset | None) -> AutoscalerSettings:
         """Return these settings with the given fields replaced; None puts a field's default back.
 

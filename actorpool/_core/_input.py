@@ -129,6 +129,13 @@ class Input:
         successor.sink, self.sink = self.sink, None
         self.successor = successor
 
+    def latest(self) -> Input:
+        """Return the record of the present attempt."""
+        input = self
+        while input.successor is not None:
+            input = input.successor
+        return input
+
     def lineage(self) -> list[Input]:
         """Return this input's ancestors, the oldest first, and the input itself."""
         chain: list[Input] = [self]

@@ -29,7 +29,6 @@ from actorpool._core._scaling import Decision, Snapshot
 from actorpool.exception import ContainerStartError, RemoteError
 
 if TYPE_CHECKING:
-
     from actorpool._core._config import AutoscalerSettings, Concurrency, Limits, Restart
     from actorpool._core._retry import RetryPolicy
 

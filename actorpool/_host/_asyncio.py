@@ -11,7 +11,9 @@ import asyncio
 import contextvars
 import functools
 import math
+import sys
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -23,7 +25,7 @@ from ._asyncio_cancel import BodyCanceller, cancel_later, this_task
 from ._asyncio_channel import AsyncioReceiveChannel, AsyncioSendChannel, open_asyncio_channel
 from ._base import Bridge, ClosedResourceError, RootHandle, TimerHandle, bridge_of
 from ._bridge import AsyncioBridge
-from ._virtual import VirtualTimeLoop
+from ._virtual import VirtualTimeLoop, call_closed
 
 __all__ = ["AsyncioHost", "run_async"]
 
@@ -251,6 +253,46 @@ class AsyncioRoot:
         return self._exception
 
 
+class LoopGuard:
+    """Calls back when its loop is closed; made by `AsyncioHost.when_closed`.
+
+    A loop tells nobody that it is closed, but it drops its timers then. So the guard leaves a sentinel behind, as
+    the callback of a timer that is never due, and takes the end of the sentinel for the end of the loop.
+    """
+
+    # Longer than any process lives, and short enough for every loop's arithmetic.
+    _NEVER_S = 50 * 365 * 86_400.0
+
+    __slots__ = ("_armed", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+        self._armed = [callback]
+        # Weak: nobody but the loop may keep the sentinel.
+        self._timer = weakref.ref(loop.call_later(self._NEVER_S, _Sentinel(self._armed)))
+
+    def cancel(self) -> None:
+        """Call nobody."""
+        self._armed.clear()
+        timer = self._timer()
+        if timer is not None:
+            timer.cancel()
+
+
+class _Sentinel:
+    __slots__ = ("_armed",)
+
+    def __init__(self, armed: list[Callable[[], object]]) -> None:
+        self._armed = armed
+
+    def __call__(self) -> None:
+        """Do nothing: never called."""
+
+    def __del__(self) -> None:
+        # An interpreter that ends takes everything with it, also whoever waits.
+        if not sys.is_finalizing():
+            call_closed(self._armed)
+
+
 @define(eq=False)
 class AsyncioHost:
     """The `Host` of one asyncio loop; make it on the loop's thread, usually by `current_host()`."""
@@ -331,6 +373,11 @@ class AsyncioHost:
         with self.move_on_after(seconds) as scope:
             await function()
         return not scope.cancelled_caught
+
+    def when_closed(self, callback: Callable[[], object]) -> TimerHandle:
+        if self._virtual is not None:
+            return self._virtual.when_closed(callback)
+        return LoopGuard(self.loop, callback)
 
     def start_root(self, function: Callable[[], Awaitable[None]], name: str) -> RootHandle:
         root = AsyncioRoot()

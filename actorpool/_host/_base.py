@@ -413,6 +413,15 @@ class Host(Protocol):
         """
         ...
 
+    def when_closed(self, callback: Callable[[], object]) -> TimerHandle:
+        """Call `callback` if the loop is closed before the returned handle is cancelled; host thread only.
+
+        A closed loop never runs its tasks again, not even to cancel them, so whoever waits for one of them would wait
+        for ever. The callback runs once, in the thread that closes the loop, and may use no part of the loop.
+        A trio run cannot end without having ended its tasks: there it is never called.
+        """
+        ...
+
     def start_root(self, function: Callable[[], Awaitable[None]], name: str) -> RootHandle:
         """Run `function` in a task of its own that belongs to nobody, in an empty context."""
         ...

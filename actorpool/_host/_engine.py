@@ -180,10 +180,12 @@ class EngineThread:
             # The error's traceback refers to this frame: do not make it a cycle.
             del run
 
-    def stop(self) -> None:
+    def stop(self, *, patience_s: float | None = None) -> None:
         """Cancel all tasks, wait for them, close the loop and join the thread; idempotent.
 
-        A task that refuses its cancellation is waited for.
+        Args:
+            patience_s: How long a task that refuses its cancellation is waited for, in seconds; the thread, a daemon,
+                then ends with that task. None for as long as it takes.
 
         Raises:
             InvalidError: If called on the engine's own thread, which would wait for itself.
@@ -197,7 +199,11 @@ class EngineThread:
             )
         self._stopping = True
         post_quietly(self.bridge, EngineThread._stop_loop, self)
-        self._thread.join()
+        self._thread.join(patience_s)
+        if self._thread.is_alive():
+            logger.warning(
+                "%s still runs a coroutine that refused its cancellation; it ends when that returns", self._name
+            )
 
     def _stop_loop(self) -> None:
         self._leaving = True

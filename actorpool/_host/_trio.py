@@ -341,6 +341,16 @@ class TrioRoot:
         return self._exception
 
 
+class _NoGuard:
+    """What `TrioHost.when_closed` returns."""
+
+    def cancel(self) -> None:
+        pass
+
+
+_NO_GUARD = _NoGuard()
+
+
 @define(eq=False)
 class TrioHost:
     """The `Host` of one trio run; get it from `current_host()`, there is one per run."""
@@ -415,6 +425,9 @@ class TrioHost:
             await function()
         await trio.lowlevel.checkpoint_if_cancelled()
         return not scope.cancelled_caught
+
+    def when_closed(self, callback: Callable[[], object]) -> TimerHandle:
+        return _NO_GUARD
 
     def start_root(self, function: Callable[[], Awaitable[None]], name: str) -> RootHandle:
         root = TrioRoot()

@@ -12,6 +12,7 @@ timer), and when there is no timer to jump to. Both waits end by real I/O, `call
 from __future__ import annotations
 
 import asyncio
+import logging
 import selectors
 import threading
 import time
@@ -22,6 +23,8 @@ from typing import Any, TypeVar
 __all__ = ["VirtualTimeLoop", "run_virtual", "run_virtual_trio"]
 
 T = TypeVar("T")
+
+logger = logging.getLogger("actorpool")
 
 _Events = list[tuple[selectors.SelectorKey, int]]
 
@@ -60,6 +63,31 @@ class _JumpingSelector(selectors.BaseSelector):
         self._real.close()
 
 
+def call_closed(callbacks: list[Callable[[], object]]) -> None:
+    """Call and forget whoever asked to be told that a loop is closed."""
+    while callbacks:
+        callback = callbacks.pop()
+        try:
+            callback()
+        except Exception:  # whoever closes the loop has nothing to do with it
+            logger.exception("a callback failed that was told of a closed loop: %r", callback)
+
+
+class VirtualLoopGuard:
+    """What `VirtualTimeLoop.when_closed` returns."""
+
+    __slots__ = ("_callback", "_guards")
+
+    def __init__(self, guards: list[Callable[[], object]], callback: Callable[[], object]) -> None:
+        self._guards = guards
+        self._callback = callback
+
+    def cancel(self) -> None:
+        """Call nobody."""
+        if self._callback in self._guards:
+            self._guards.remove(self._callback)
+
+
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """An asyncio loop on a virtual clock, which starts at 0 and jumps to the next timer when idle.
 
@@ -76,6 +104,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._wall_epoch = time.time() if start_wall_time is None else start_wall_time
         self._hold_lock = threading.Lock()
         self._holds = 0
+        self._guards: list[Callable[[], object]] = []
         selector = _JumpingSelector()
         super().__init__(selector)
         selector.loop = self
@@ -116,6 +145,17 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             yield
         finally:
             self.release()
+
+    def when_closed(self, callback: Callable[[], object]) -> VirtualLoopGuard:
+        """Call `callback` if the loop is closed before the returned guard is cancelled."""
+        guard = VirtualLoopGuard(self._guards, callback)
+        self._guards.append(callback)
+        return guard
+
+    def close(self) -> None:
+        """Close the loop, as any other."""
+        super().close()
+        call_closed(self._guards)
 
     def try_jump(self, seconds: float) -> bool:
         """Move the clock by `seconds` unless it is held; return whether it moved."""

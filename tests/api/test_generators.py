@@ -150,7 +150,7 @@ def test_generators_of_a_method_stream_too(run: Run) -> None:
 
     async def main() -> None:
         async with app.run():
-            counter = Counter(start=10)
+            counter = Counter(start=10)  # type: ignore[call-arg]
             assert [10, 11] == [x async for x in counter.up.remote_gen.aio(2)]
             assert [10, 9] == [x async for x in counter.down.remote_gen.aio(2)]
 

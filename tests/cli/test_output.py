@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import Iterator
+from typing import TextIO
 
 import pytest
 
@@ -17,9 +19,9 @@ SCALING = logging.getLogger("actorpool.scaling")
 
 
 @pytest.fixture
-def own_handler(capsys: pytest.CaptureFixture[str]) -> Iterator[logging.Handler]:
-    """A handler of the program's own on the root logger."""
-    handler = logging.StreamHandler(sys.stderr)
+def own_handler() -> Iterator[logging.StreamHandler[TextIO]]:
+    """A handler of the program's own on the root logger; a test says where it writes."""
+    handler: logging.StreamHandler[TextIO] = logging.StreamHandler(io.StringIO())
     handler.setFormatter(logging.Formatter("own: %(message)s"))
     logging.getLogger().addHandler(handler)
     yield handler
@@ -76,7 +78,10 @@ def test_a_line_begins_with_the_time_where_that_is_wanted(capsys: pytest.Capture
     assert (3, 3, ["actorpool:", "timed"]) == (len(date.split("-")), len(time.split(":")), rest)
 
 
-def test_a_line_is_not_shown_twice(capsys: pytest.CaptureFixture[str], own_handler: logging.Handler) -> None:
+def test_a_line_is_not_shown_twice(
+    capsys: pytest.CaptureFixture[str], own_handler: logging.StreamHandler[TextIO]
+) -> None:
+    own_handler.setStream(sys.stderr)
     own_handler.setLevel(logging.WARNING)
     with enable_output():
         LIBRARY.warning("seen by both")
@@ -98,8 +103,11 @@ def test_a_level_that_the_program_has_set_stays(
 
 
 def test_a_logger_that_does_not_propagate_is_still_shown(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, own_handler: logging.Handler
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    own_handler: logging.StreamHandler[TextIO],
 ) -> None:
+    own_handler.setStream(sys.stderr)
     monkeypatch.setattr(LIBRARY, "propagate", False)
     with enable_output():
         LIBRARY.warning("kept from the root")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -11,6 +12,7 @@ from attrs import evolve
 
 from actorpool._core import _effects as fx
 from actorpool._core._container import Container, Phase
+from actorpool._core._flow import CONTROL
 from actorpool._core._input import CANCELLED, DELAYED, FAILED, PENDING, RUNNING, SUCCEEDED, TIMED_OUT, Input
 from actorpool._core._pool import Pool
 from actorpool._core._scaling import Snapshot, WindowPolicy
@@ -26,7 +28,16 @@ class CheckedPool(Pool):
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)
         self.options = options
-        kept = {"settings", "concurrency", "limits", "restart", "timeout", "retry", "recycle_after", "grace_s"}
+        kept = {
+            "settings",
+            "concurrency",
+            "limits",
+            "restart",
+            "timeout",
+            "retry",
+            "recycle_after",
+            "grace_s",
+        }
         self.model = Model(**{name: value for name, value in options.items() if name in kept})
         self.told: Counter[Input] = Counter()
         """How often somebody was told the outcome of each input."""
@@ -36,6 +47,7 @@ class CheckedPool(Pool):
         """Who submitted each input."""
         self.may_go_since: float | None = None
         """Since when there have been more containers than are due to stay."""
+        self.was_drained = True
 
     def submit(self, input: Input, now: float) -> Container | None:
         answer: Any
@@ -93,6 +105,9 @@ class CheckedPool(Pool):
     def _checked(self, name: str, arguments: tuple[Any, ...], now: float, answer: object) -> None:
         self.log.append((name, arguments, now, answer))
         self.check(now)
+        if self.drained and not self.was_drained and name in ("complete", "cancel") and not self.accepting:
+            assert self.attention & CONTROL, "whoever waits for the drain is not told"
+        self.was_drained = self.drained
 
     def check(self, now: float) -> None:
         """What holds after every step."""
@@ -118,7 +133,12 @@ class CheckedPool(Pool):
         counts = self.counts(now)
         ended = Counter(model.states[input] for input in model.states if input not in model.superseded)
         abandoned = [input for input in model.held if model.states[input] != RUNNING]
-        assert (len(live), len(model.live(Phase.STARTING)), len(model.live(Phase.READY)), len(model.idle)) == (
+        assert (
+            len(live),
+            len(model.live(Phase.STARTING)),
+            len(model.live(Phase.READY)),
+            len(model.idle),
+        ) == (
             counts.containers,
             counts.starting,
             counts.ready,
@@ -163,6 +183,8 @@ class CheckedPool(Pool):
 
     def snapshot(self, now: float) -> Snapshot:
         answer = super().snapshot(now)
+        estimates = (answer.service_s or 0.0, answer.startup_s, answer.quiet_s)
+        assert all(math.isfinite(estimate) and estimate >= 0 for estimate in estimates)
         self.log.append(("snapshot", (), now, answer))
         return answer
 
@@ -241,6 +263,8 @@ class _Replay:
                 return value
 
     def fresh(self, input: Input) -> Input:
-        again = Input(input.target, (), None, None, parent=self.same(self.lineage[input]), spawned=input.spawned)
+        again = Input(
+            input.target, (), None, None, parent=self.same(self.lineage[input]), spawned=input.spawned
+        )
         self.inputs[input] = again
         return again

@@ -83,7 +83,11 @@ class Model:
     # -- what there is ---------------------------------------------------------------------------
 
     def live(self, *phases: Phase) -> list[Box]:
-        return [box for box in self.boxes if box.phase in phases or (not phases and box.phase is not Phase.STOPPED)]
+        return [
+            box
+            for box in self.boxes
+            if box.phase in phases or (not phases and box.phase is not Phase.STOPPED)
+        ]
 
     @property
     def size(self) -> int:
@@ -411,7 +415,9 @@ class Model:
         latest = [box.record for box in reversed(self.live(Phase.STARTING))]
         assert latest[: len(called_off)] == called_off, "starts are called off the latest first"
         stopped = told[len(called_off) :]
-        assert [box.record for box in self.idle][: len(stopped)] == stopped, "only idle containers, longest first"
+        assert [box.record for box in self.idle][: len(stopped)] == stopped, (
+            "only idle containers, longest first"
+        )
         stay = self.due_to_stay
         for container in told:
             self.stop(self.box_of(container))

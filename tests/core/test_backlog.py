@@ -94,7 +94,10 @@ def test_rebuilding_costs_each_cancellation_a_bounded_number_of_moves() -> None:
     assert moved <= 3 * len(inputs)
 
 
-@given(st.lists(st.sampled_from(["push", "spawn", "pop", "discard"]), max_size=80), st.randoms(use_true_random=False))
+@given(
+    st.lists(st.sampled_from(["push", "spawn", "pop", "discard"]), max_size=80),
+    st.randoms(use_true_random=False),
+)
 def test_any_history_keeps_the_order_of_a_list(steps: list[str], choice: random.Random) -> None:
     backlog = Backlog()
     living: list[Input] = []

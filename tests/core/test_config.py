@@ -11,6 +11,7 @@ from attrs import fields
 from attrs.exceptions import FrozenInstanceError
 
 from actorpool._core._config import (
+    UNSET,
     AutoscalerSettings,
     Concurrency,
     Limits,
@@ -92,7 +93,12 @@ def test_an_update_replaces_the_given_fields_only_s16() -> None:
 
 
 def test_every_setting_can_be_updated() -> None:
-    changes = {"min_containers": 1, "max_containers": 2, "buffer_containers": 3, "scaledown_window": 4.0}
+    changes: dict[str, Any] = {
+        "min_containers": 1,
+        "max_containers": 2,
+        "buffer_containers": 3,
+        "scaledown_window": 4.0,
+    }
     assert set(changes) == {field.name for field in fields(AutoscalerSettings)}
     assert AutoscalerSettings(1, 2, 3, 4.0) == AutoscalerSettings().merged(**changes)
 
@@ -114,6 +120,17 @@ def test_an_update_that_contradicts_what_holds_is_refused() -> None:
     assert settings.min_containers == 0
 
 
+def test_a_replaced_setting_may_go_back_to_its_default() -> None:
+    settings = AutoscalerSettings(min_containers=2, max_containers=3, scaledown_window=5.0)
+    assert AutoscalerSettings(2, None, 0, 7.0) == settings.replaced(max_containers=None, scaledown_window=7.0)
+    assert AutoscalerSettings(2, 3, 0, 60.0) == settings.replaced(max_containers=UNSET, scaledown_window=None)
+    assert settings is settings.replaced(max_containers=UNSET)
+
+
+def test_what_was_not_given_shows_itself() -> None:
+    assert repr(UNSET) == "UNSET"
+
+
 def test_settings_cannot_be_changed_in_place() -> None:
     with pytest.raises(FrozenInstanceError):
         AutoscalerSettings().min_containers = 1  # type: ignore[misc]
@@ -131,7 +148,11 @@ def test_the_target_is_the_hard_limit_unless_one_is_given_s23() -> None:
 
 @pytest.mark.parametrize(
     ("max_inputs", "target_inputs", "name"),
-    [(0, 0, "max_inputs"), (2, 3, r"target_inputs \(3\) is greater than max_inputs \(2\)"), (2, -1, "target_inputs")],
+    [
+        (0, 0, "max_inputs"),
+        (2, 3, r"target_inputs \(3\) is greater than max_inputs \(2\)"),
+        (2, -1, "target_inputs"),
+    ],
 )
 def test_contradictory_concurrency_is_refused(max_inputs: int, target_inputs: int, name: str) -> None:
     with pytest.raises(InvalidError, match=name):

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from actorpool._core import _effects as fx
@@ -186,7 +188,7 @@ def test_nothing_is_left_after_close_abort_shutdown_and_the_exits() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"min_containers": 2}, {"buffer_containers": 2}])
-def test_nothing_is_started_after_a_shutdown(settings: dict[str, int]) -> None:
+def test_nothing_is_started_after_a_shutdown(settings: dict[str, Any]) -> None:
     rig = Rig(**settings)
     rig.start(2)
     rig.submit()

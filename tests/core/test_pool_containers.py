@@ -212,7 +212,9 @@ def test_a_container_that_died_fails_its_inputs_with_the_cause() -> None:
     for input in inputs:
         assert (FAILED, error) == (input.state, input.value.__cause__)
         assert isinstance(input.value, RemoteError)
-        assert str(input.value) == "container 1 of function 'f' ended while it ran this input: OSError: killed"
+        assert (
+            str(input.value) == "container 1 of function 'f' ended while it ran this input: OSError: killed"
+        )
     assert (0, 0, 0) == (rig.pool.running, rig.pool.size, rig.pool.free_slots)
 
 

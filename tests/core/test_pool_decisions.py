@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from actorpool._core import _effects as fx
 from actorpool._core._config import Restart
 from actorpool._core._container import Container, Phase

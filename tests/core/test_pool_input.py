@@ -5,7 +5,17 @@ from __future__ import annotations
 
 import pytest
 
-from actorpool._core._input import CANCELLED, DELAYED, FAILED, NEW, PENDING, RUNNING, SUCCEEDED, TIMED_OUT, Input
+from actorpool._core._input import (
+    CANCELLED,
+    DELAYED,
+    FAILED,
+    NEW,
+    PENDING,
+    RUNNING,
+    SUCCEEDED,
+    TIMED_OUT,
+    Input,
+)
 
 
 def an_input(target: str, parent: Input | None = None) -> Input:

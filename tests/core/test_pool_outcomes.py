@@ -10,7 +10,17 @@ import pytest
 from actorpool._core import _effects as fx
 from actorpool._core._container import Phase
 from actorpool._core._flow import CONTROL, SCALING
-from actorpool._core._input import CANCELLED, DELAYED, FAILED, NEW, PENDING, RUNNING, SUCCEEDED, TIMED_OUT, Input
+from actorpool._core._input import (
+    CANCELLED,
+    DELAYED,
+    FAILED,
+    NEW,
+    PENDING,
+    RUNNING,
+    SUCCEEDED,
+    TIMED_OUT,
+    Input,
+)
 from actorpool.exception import FunctionTimeoutError, InputCancellation
 from tests.core.pools import Passive, Rig
 
@@ -101,6 +111,16 @@ def test_an_input_between_attempts_leaves_at_once_when_cancelled() -> None:
     assert (CANCELLED, 0) == (input.state, rig.pool.pending)
     rig.advance(10.0)
     assert (CANCELLED, 0) == (input.state, rig.pool.running)
+
+
+def test_no_timer_is_armed_for_an_input_cancelled_between_attempts() -> None:
+    rig = Rig(retries=1)
+    rig.start()
+    input = rig.submit()
+    rig.fail(input)
+    rig.cancel(input)
+    rig.tick()
+    assert rig.timer is None
 
 
 @pytest.mark.parametrize("state", [SUCCEEDED, FAILED, CANCELLED, TIMED_OUT])
@@ -256,6 +276,18 @@ def test_what_is_no_exception_is_not_retried() -> None:
     input, error = rig.submit(), InputCancellation()
     rig.fail(input, error)
     assert (FAILED, error) == (input.state, input.value)
+
+
+def test_a_generator_is_not_retried_for_its_items_may_be_out_already() -> None:
+    rig = Rig(retries=2, timeout=10.0)
+    rig.start(2)
+    failing, late = (Input("f", (), None, None) for _ in range(2))
+    for input in (failing, late):
+        input.stream = object()
+        rig.pool.submit(input, 0.0)
+    rig.fail(failing)
+    rig.advance(10.0)
+    assert (FAILED, TIMED_OUT, None) == (failing.state, late.state, late.successor)
 
 
 def test_a_cancelled_input_is_not_retried() -> None:

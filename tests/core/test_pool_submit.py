@@ -204,7 +204,7 @@ def test_the_time_to_try_again_is_bounded(service: float, retry_after: float) ->
 def test_nothing_is_known_of_the_service_time_so_a_second_is_assumed() -> None:
     rig = Rig(limits=Limits(max_pending=1))
     rig.submit()
-    assert refusal(rig).retry_after == 2.0
+    assert refusal(rig).retry_after == 1.0
 
 
 # -- room ----------------------------------------------------------------------------------------

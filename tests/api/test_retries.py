@@ -1,0 +1,474 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Retries, timeouts and containers of one use."""
+
+from __future__ import annotations
+
+import builtins
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import actorpool as modal
+from actorpool._host._base import current_host
+from actorpool.exception import (
+    ContainerStartError,
+    FunctionTimeoutError,
+    InvalidError,
+    RemoteError,
+    TimeoutError,
+)
+from tests.api.support import PATIENCE_S, Latch, now, sleep
+from tests.hosts import settle
+
+Run = Callable[..., Any]
+
+
+class Unlucky(Exception):
+    pass
+
+
+class Tries:
+    """Fails as often as it is told, and remembers when it was tried."""
+
+    def __init__(self, failures: int) -> None:
+        self.left = failures
+        self.count = 0
+        self.at: list[float] = []
+
+    def one(self) -> int:
+        self.count += 1
+        if self.left:
+            self.left -= 1
+            raise Unlucky(self.count)
+        return self.count
+
+
+# -- attempts ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("retries", "instants"),
+    [
+        (modal.Retries(max_retries=3), [0.0, 1.0, 3.0]),
+        (modal.Retries(max_retries=3, backoff_coefficient=1.0), [0.0, 1.0, 2.0]),
+        (modal.Retries(max_retries=3, initial_delay=5.0, backoff_coefficient=3.0), [0.0, 5.0, 20.0]),
+        (modal.Retries(max_retries=3, initial_delay=5.0, max_delay=7.0), [0.0, 5.0, 12.0]),
+        (modal.Retries(max_retries=3, initial_delay=0.0), [0.0, 1.0, 2.0]),
+        (3, [0.0, 1.0, 2.0]),
+    ],
+)
+def test_an_input_that_fails_twice_runs_three_times_at_the_right_instants(
+    run_virtually: Run, retries: Any, instants: list[float]
+) -> None:
+    app = modal.App()
+    tries = Tries(2)
+
+    @app.function(retries=retries)
+    async def f() -> int:
+        tries.at.append(now() - start)
+        return tries.one()
+
+    start = 0.0
+
+    async def main() -> None:
+        nonlocal start
+        async with app.run():
+            start = now()
+            assert 3 == await f.remote.aio()
+            assert instants == [round(at, 6) for at in tries.at]
+            assert (1, 0, 1) == (f.statistics().succeeded, f.statistics().failed, f.statistics().arrived)
+
+    run_virtually(main)
+
+
+def test_a_function_in_a_thread_is_tried_again_at_the_same_instants(run_virtually: Run) -> None:
+    app = modal.App()
+    tries = Tries(2)
+
+    @app.function(retries=modal.Retries(max_retries=3))
+    def f() -> int:
+        tries.at.append(clock())
+        return tries.one()
+
+    clock: Callable[[], float] = float
+
+    async def main() -> None:
+        nonlocal clock
+        # The clock stands still while a thread works, so that it may be read there.
+        clock = current_host().now
+        async with app.run():
+            start = now()
+            assert 3 == await f.remote.aio()
+            assert [0.0, 1.0, 3.0] == [round(at - start, 6) for at in tries.at]
+
+    run_virtually(main)
+
+
+@pytest.mark.parametrize("kind", ["async method", "sync method"])
+def test_a_method_is_tried_again_on_the_same_object(run_virtually: Run, kind: str) -> None:
+    app = modal.App()
+
+    @app.cls(max_containers=1, retries=modal.Retries(max_retries=3))
+    class Job:
+        @modal.enter()
+        def load(self) -> None:
+            self.tries = Tries(2)
+
+        @modal.method()
+        async def run(self) -> int:
+            return self.tries.one()
+
+        @modal.method()
+        def run_in_thread(self) -> int:
+            return self.tries.one()
+
+    async def main() -> None:
+        async with app.run():
+            start = now()
+            job = Job()
+            method = job.run if kind == "async method" else job.run_in_thread
+            assert 3 == await method.remote.aio()
+            assert 3.0 == round(now() - start, 6)
+
+    run_virtually(main)
+
+
+def test_a_batch_is_tried_again_as_a_whole(run_virtually: Run) -> None:
+    app = modal.App()
+    tries = Tries(2)
+    batches: list[list[int]] = []
+
+    @app.function(retries=modal.Retries(max_retries=3))
+    @modal.batched(max_batch_size=3, wait_ms=500)
+    async def f(xs: list[int]) -> list[int]:
+        tries.at.append(now() - start)
+        batches.append(xs)
+        tries.one()
+        return [2 * x for x in xs]
+
+    start = 0.0
+
+    async def main() -> None:
+        nonlocal start
+        async with app.run():
+            start = now()
+            assert [0, 2] == [y async for y in f.map.aio(range(2))]
+            assert ([0.5, 1.5, 3.5], [[0, 1]] * 3) == ([round(at, 6) for at in tries.at], batches)
+            assert (2, 0) == (f.statistics().succeeded, f.statistics().failed)
+
+    run_virtually(main)
+
+
+def test_after_the_last_retry_the_last_error_is_raised(run_virtually: Run) -> None:
+    app = modal.App()
+    tries = Tries(100)
+
+    @app.function(retries=modal.Retries(max_retries=3))
+    async def f() -> int:
+        return tries.one()
+
+    async def main() -> None:
+        async with app.run():
+            start = now()
+            with pytest.raises(Unlucky) as caught:
+                await f.remote.aio()
+            assert ((4,), 4) == (caught.value.args, tries.count)
+            assert 7.0 == round(now() - start, 6)
+            assert (1, 0) == (f.statistics().failed, f.statistics().pending)
+
+    run_virtually(main)
+
+
+def test_inputs_of_a_map_are_tried_again_each_on_its_own(run_virtually: Run) -> None:
+    app = modal.App()
+    tries = {x: Tries(x) for x in range(4)}
+
+    @app.function(retries=modal.Retries(max_retries=2))
+    async def f(x: int) -> int:
+        return tries[x].one()
+
+    async def main() -> None:
+        async with app.run():
+            start = now()
+            results: list[Any] = [r async for r in f.map.aio(range(4), return_exceptions=True)]
+            assert [1, 2, 3] == results[:3]
+            assert (Unlucky, (3,)) == (type(results[3]), results[3].args)
+            assert 3.0 == round(now() - start, 6)
+
+    run_virtually(main)
+
+
+def test_a_pause_between_attempts_holds_no_slot(run_virtually: Run) -> None:
+    app = modal.App()
+    tries = Tries(1)
+
+    @app.function(max_containers=1, retries=1)
+    async def f(x: int) -> int:
+        return tries.one() if x else 0
+
+    async def main() -> None:
+        async with app.run():
+            call = f.spawn(1)
+            await settle()
+            start = now()
+            assert (0, 1) == (f.statistics().running, f.statistics().pending)
+            assert 0 == await f.remote.aio(0)
+            assert 0.0 == now() - start
+            assert 2 == await call.get.aio()
+
+    run_virtually(main)
+
+
+def test_an_input_that_is_cancelled_in_its_pause_is_not_tried_again(run_virtually: Run) -> None:
+    app = modal.App()
+    tries = Tries(100)
+
+    @app.function(retries=3)
+    async def f() -> int:
+        return tries.one()
+
+    async def main() -> None:
+        async with app.run():
+            call = f.spawn()
+            await settle()
+            call.cancel()
+            with pytest.raises(RemoteError):
+                await call.get.aio()
+            await sleep(60.0)
+            assert (1, 1, 0) == (tries.count, f.statistics().cancelled, f.statistics().pending)
+
+    run_virtually(main)
+
+
+@pytest.mark.slow
+def test_a_sync_caller_sees_only_the_outcome() -> None:
+    app = modal.App()
+    tries = Tries(1)
+
+    # One real second: there is no shorter pause.
+    @app.function(retries=1)
+    def f() -> int:
+        return tries.one()
+
+    with app.run():
+        call = f.spawn()
+        with pytest.raises(builtins.TimeoutError):
+            call.get(timeout=0.01)
+        assert 2 == call.get(timeout=PATIENCE_S)
+
+
+@pytest.mark.parametrize("retries", [-1, 1.5, True, "3", object()])
+def test_retries_are_checked(retries: Any) -> None:
+    with pytest.raises(InvalidError, match="retries"):
+        modal.App().function(retries=retries)(lambda: None)
+
+
+# -- timeouts ---------------------------------------------------------------------------------------------
+
+
+def test_a_timeout_is_the_librarys_own_and_cancels_the_input(run_virtually: Run) -> None:
+    app = modal.App()
+    ended_at: list[float] = []
+
+    @app.function(timeout=30)
+    async def f() -> None:
+        try:
+            await sleep(100.0)
+        finally:
+            ended_at.append(now())
+
+    async def main() -> None:
+        async with app.run():
+            start = now()
+            with pytest.raises(FunctionTimeoutError, match="ran longer than its timeout of 30 s") as caught:
+                await f.remote.aio()
+            assert isinstance(caught.value, TimeoutError)
+            assert 30 == caught.value.timeout
+            await settle()
+            assert ([30.0], 30.0) == ([at - start for at in ended_at], now() - start)
+            assert (1, 0, 0) == (f.statistics().timed_out, f.statistics().failed, f.statistics().running)
+
+    run_virtually(main)
+
+
+def test_waiting_for_a_slot_does_not_count(run_virtually: Run) -> None:
+    app = modal.App()
+
+    @app.function(timeout=30, max_containers=1)
+    async def f(x: int) -> int:
+        await sleep(25.0)
+        return x
+
+    async def main() -> None:
+        async with app.run():
+            assert list(range(5)) == [x async for x in f.map.aio(range(5))]
+
+    run_virtually(main)
+
+
+def test_each_attempt_has_the_whole_timeout(run_virtually: Run) -> None:
+    app = modal.App()
+    durations = [100.0, 100.0, 25.0]
+    began: list[float] = []
+
+    @app.function(timeout=30, retries=modal.Retries(max_retries=2))
+    async def f() -> str:
+        began.append(now() - start)
+        await sleep(durations[len(began) - 1])
+        return "done"
+
+    start = 0.0
+
+    async def main() -> None:
+        nonlocal start
+        async with app.run():
+            start = now()
+            assert "done" == await f.remote.aio()
+            assert [0.0, 31.0, 63.0] == [round(at, 6) for at in began]
+            assert (1, 0) == (f.statistics().succeeded, f.statistics().timed_out)
+
+    run_virtually(main)
+
+
+def test_a_thread_cannot_be_stopped_and_is_counted_until_it_returns() -> None:
+    app = modal.App()
+    go_on = threading.Event()
+
+    @app.function(timeout=0.05, max_containers=2)
+    def f() -> None:
+        go_on.wait(PATIENCE_S)
+
+    with app.run():
+        with pytest.raises(FunctionTimeoutError):
+            f.remote()
+        counts = f.statistics()
+        assert (1, 1, 1) == (counts.timed_out, counts.abandoned, counts.running)
+        go_on.set()
+        until = time.monotonic() + PATIENCE_S
+        while f.statistics().running:
+            assert time.monotonic() < until
+        assert 0 == f.statistics().abandoned
+
+
+@pytest.mark.slow
+def test_a_retry_does_not_wait_for_the_thread_it_replaces() -> None:
+    app = modal.App()
+    go_on, second = threading.Event(), Latch(2)
+
+    @app.function(timeout=0.05, retries=1)
+    def f() -> str:
+        second.hit()
+        if not second.is_open:
+            go_on.wait(PATIENCE_S)
+        return "second"
+
+    with app.run():
+        assert "second" == f.remote()
+        assert (1, 1) == (f.statistics().abandoned, f.statistics().succeeded)
+        go_on.set()
+
+
+def test_a_batch_that_times_out_does_so_for_all_its_inputs(run_virtually: Run) -> None:
+    app = modal.App()
+
+    @app.function(timeout=5)
+    @modal.batched(max_batch_size=2, wait_ms=100)
+    async def f(xs: list[int]) -> list[int]:
+        await sleep(100.0)
+        return xs
+
+    async def main() -> None:
+        async with app.run():
+            results: list[Any] = [r async for r in f.map.aio(range(2), return_exceptions=True)]
+            assert [FunctionTimeoutError] * 2 == [type(result) for result in results]
+            assert 2 == f.statistics().timed_out
+
+    run_virtually(main)
+
+
+def test_the_start_of_a_container_has_a_timeout_of_its_own(run_virtually: Run) -> None:
+    app = modal.App()
+
+    @app.cls(timeout=1, startup_timeout=10)
+    class Slow:
+        @modal.enter()
+        async def load(self) -> None:
+            await sleep(9.0)
+
+        @modal.method()
+        async def run(self) -> str:
+            return "ready"
+
+    @app.cls(timeout=10)
+    class TooSlow:
+        @modal.enter()
+        async def load(self) -> None:
+            await sleep(11.0)
+
+        @modal.method()
+        async def run(self) -> None: ...
+
+    async def main() -> None:
+        async with app.run():
+            assert "ready" == await Slow().run.remote.aio()
+            with pytest.raises(ContainerStartError):
+                await TooSlow().run.remote.aio()
+
+    run_virtually(main)
+
+
+@pytest.mark.parametrize("name", ["timeout", "startup_timeout"])
+@pytest.mark.parametrize("value", [0, -1, "5"])
+def test_timeouts_are_checked(name: str, value: Any) -> None:
+    with pytest.raises(InvalidError, match=name):
+        modal.App().function(**{name: value})(lambda: None)
+
+
+# -- containers of one use --------------------------------------------------------------------------------
+
+
+def test_a_single_use_container_ends_after_one_input(run_virtually: Run) -> None:
+    app = modal.App()
+    exits: list[int] = []
+
+    @app.cls(single_use_containers=True, max_containers=1)
+    class Job:
+        @modal.enter()
+        async def load(self) -> None:
+            self.runs = 0
+
+        @modal.method()
+        async def run(self, x: int) -> tuple[int, int, str | None]:
+            self.runs += 1
+            await sleep(1.0)
+            return x, self.runs, modal.current_container_id()
+
+        @modal.exit()
+        async def leave(self) -> None:
+            exits.append(self.runs)
+
+    async def main() -> None:
+        async with app.run():
+            job = Job()
+            results = [result async for result in job.run.map.aio(range(3))]
+            assert [(x, 1, f"Job/{x + 1}") for x in range(3)] == results
+            await sleep(1.0)
+            assert (3, 0) == (job.run.statistics().starts, job.run.statistics().containers)
+            assert [1, 1, 1] == exits
+
+    run_virtually(main)
+
+
+def test_single_use_containers_serve_sync_functions_too() -> None:
+    app = modal.App()
+
+    @app.function(single_use_containers=True)
+    def f(x: int) -> tuple[int, int]:
+        return x, threading.get_ident()
+
+    with app.run():
+        assert list(range(10)) == [x for x, _ in f.map(range(10))]
+        assert 10 == f.statistics().starts
