@@ -30,6 +30,7 @@ from actorpool.exception import ConflictError, ExecutionError, InvalidError, Not
 from . import _deployments
 from ._binding import Binding
 from ._pool_ref import PoolRef, PoolRefs
+from ._running import Running
 
 if TYPE_CHECKING:
     from actorpool._actors._dispatch import Dispatcher

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
-from actorpool._core._input import SUCCEEDED, Input
+from actorpool._core._input import NEW, SUCCEEDED, Input
 from actorpool._core._ordering import NOTHING, Reassembly
 from actorpool._host._base import HostClosedError, current_host
 from actorpool._host._bridge import ThreadSignal
 from actorpool._host._context import current_input
+from actorpool.exception import ExecutionError
 
 from ._binding import annotated
 from .context import CallIdentity
@@ -76,6 +77,9 @@ class MapRun:
         # Accepted by the window, but refused by the pool, whose backlog is full.
         self._held: list[Input] = []
         self._asked_for_room = False
+        # Why the pool refused the last inputs drawn, and how many; the window counts them as in flight.
+        self._refusal: ExecutionError | None = None
+        self._refused = 0
         self.waiting = False
         """Raised by the consumer before it looks at `finished` for the last time and then waits."""
         self.feeder: Feeder | None = None
@@ -133,11 +137,26 @@ class MapRun:
                 index += 1
 
     def send(self, inputs: list[Input]) -> None:
-        """Hand inputs to the pool; what it has no room for is held back until it has."""
+        """Hand inputs to the pool; what it has no room for is held back until it has.
+
+        If the pool refuses them for good, what it has accepted before still has its results.
+        """
         if not inputs:
             return
-        accepted = self._dispatcher.submit_many(inputs)
+        try:
+            accepted = self._dispatcher.submit_many(inputs)
+        except ExecutionError as error:
+            self._held = []
+            self._refusal = error
+            self._refused = sum(input.state == NEW for input in inputs)
+            self.window.exhaust()
+            return
         self._held = inputs[accepted:] if accepted < len(inputs) else []
+
+    def check_refusal(self) -> None:
+        """Raise why the pool refused inputs, once there is no other result to wait for."""
+        if self._refusal is not None and not self.finished and self.window.in_flight == self._refused:
+            raise self._refusal
 
     def resend(self) -> None:
         """Try again what was held back; `notify` is called when there is room."""
@@ -204,6 +223,7 @@ def iterate(binding: Binding, arguments: Iterable[tuple[Any, ...]], options: Map
                 run.waiting = True
                 run.absorb(source)
                 if (item := take()) is NOTHING:
+                    run.check_refusal()
                     if run.stalled:
                         signal.wait()
                     continue
@@ -241,6 +261,7 @@ async def iterate_async(
                 run.waiting = True
                 run.absorb(source)
                 if (item := take()) is NOTHING:
+                    run.check_refusal()
                     if run.stalled or (feeder is not None and not window.done):
                         await signal.wait()
                         unyielding = 0

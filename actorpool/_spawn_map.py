@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import aclosing
 from contextvars import copy_context
 from itertools import islice
 from typing import Any, Final, Generic, TypeVar
@@ -77,7 +78,7 @@ class _Spawning:
 
     def call(self) -> FunctionCall[Any]:
         """Return the handle to all inputs."""
-        return FunctionCall(self._binding.dispatcher, self.inputs)
+        return FunctionCall(self._binding.dispatcher, self.inputs, self._identity)
 
 
 class _SpawningVerb(MapVerb):
@@ -100,10 +101,11 @@ class _SpawningVerb(MapVerb):
     ) -> _Spawning:
         host = current_host()
         spawning = _Spawning(f"{self._name}.{verb}.aio", self._bind_one(verb), kwargs)
-        async for group in _groups(self._any_arguments(verb, sources)):
-            for pause in spawning.group(group):
-                await host.sleep(pause)
-            await host.checkpoint()
+        async with aclosing(_groups(self._any_arguments(verb, sources))) as groups:
+            async for group in groups:
+                for pause in spawning.group(group):
+                    await host.sleep(pause)
+                await host.checkpoint()
         return spawning
 
 
@@ -151,18 +153,21 @@ class SpawnEach(_SpawningVerb, Generic[R_co]):
         return (await self._spawn_async("experimental_spawn_map", input_iterators, kwargs)).call()
 
 
-async def _groups(arguments: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[list[tuple[Any, ...]]]:
-    """Yield the arguments in groups."""
+async def _groups(
+    arguments: Iterable[Any] | AsyncGenerator[Any, None],
+) -> AsyncGenerator[list[tuple[Any, ...]], None]:
+    """Yield the arguments in groups; close an asynchronous generator of them."""
     if isinstance(arguments, Iterable):
         drawn = iter(arguments)
         while group := list(islice(drawn, _GROUP)):
             yield group
         return
     group = []
-    async for args in arguments:
-        group.append(args)
-        if len(group) == _GROUP:
-            yield group
-            group = []
+    async with aclosing(arguments):
+        async for args in arguments:
+            group.append(args)
+            if len(group) == _GROUP:
+                yield group
+                group = []
     if group:
         yield group

@@ -18,7 +18,7 @@ from actorpool._host._bridge import ThreadWaiter
 from actorpool.exception import InvalidError, NotFoundError
 
 from ._binding import check_blocking, outcome_of
-from .context import call_id_of
+from .context import CallIdentity, call_id_of
 
 if TYPE_CHECKING:
     from actorpool._actors._dispatch import Dispatcher
@@ -230,13 +230,17 @@ class FunctionCall(Generic[R_co]):
         gather: Waits for several calls; has an `.aio` twin.
     """
 
-    __slots__ = ("__weakref__", "_dispatcher", "_inputs", "_observed")
+    __slots__ = ("__weakref__", "_dispatcher", "_identity", "_inputs", "_observed")
 
     gather: Final = _Gather()
 
-    def __init__(self, dispatcher: Dispatcher, inputs: Sequence[Input]) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, inputs: Sequence[Input], identity: CallIdentity | None = None
+    ) -> None:
         self._dispatcher = dispatcher
         self._inputs = inputs
+        # Given where there may be no input to carry it.
+        self._identity = identity
         # The indices whose outcome somebody has seen.
         self._observed: set[int] | None = None
 
@@ -312,7 +316,7 @@ class FunctionCall(Generic[R_co]):
         end = count if end is None else end
         if not 0 <= start <= end <= count:
             raise ValueError(
-                f"the inputs of this call are 0 to {count - 1}; {start} up to {end} goes beyond them"
+                f"this call has {count} inputs, counted from 0; {start} up to {end} goes beyond them"
             )
         return range(start, end)
 

@@ -85,8 +85,9 @@ def test_calls_are_kept_for_a_bounded_time_and_number(run: Run, monkeypatch: pyt
     known = call._KnownCalls()
     clock = 1_000.0
     monkeypatch.setattr(call, "_known_calls", known)
-    monkeypatch.setattr(call.time, "monotonic", lambda: clock)
     monkeypatch.setattr(call._KnownCalls, "_KEPT", 3)
+    # In that module alone: the loop's own clock is not to stand still.
+    monkeypatch.setattr(call, "time", _Clock(lambda: clock))
 
     async def main() -> None:
         nonlocal clock
@@ -104,12 +105,6 @@ def test_calls_are_kept_for_a_bounded_time_and_number(run: Run, monkeypatch: pyt
                     FunctionCall.from_id(identity)
             await settle()
 
-    # The loop's own clock is not to stand still.
-    monkeypatch.setattr(call, "time", _Clock(lambda: clock))
-    monkeypatch.undo()
-    monkeypatch.setattr(call, "_known_calls", known)
-    monkeypatch.setattr(call._KnownCalls, "_KEPT", 3)
-    monkeypatch.setattr(call, "time", _Clock(lambda: clock))
     run(main)
 
 
