@@ -61,9 +61,12 @@ class _Spawning:
         self.inputs.extend(group)
         pause = _FIRST_PAUSE_S
         while True:
-            group = group[self._binding.dispatcher.submit_many(group) :]
+            accepted = self._binding.dispatcher.submit_many(group)
+            group = group[accepted:]
             if not group:
                 return
+            if accepted:
+                pause = _FIRST_PAUSE_S
             self._tries += 1
             if self._tries % _WARN_EVERY == 0:
                 limit = self._binding.dispatcher.limits.max_spawned

@@ -330,6 +330,8 @@ class FunctionCall(Generic[R_co]):
         return cast("R_co", outcome_of(input))
 
     def __repr__(self) -> str:
+        if not self._inputs:
+            return "<FunctionCall with 0 inputs>"
         states = {STATE_NAMES[input.latest().state] for input in self._inputs}
         many = f" {len(self._inputs)} inputs" if len(self._inputs) > 1 else ""
         return f"<FunctionCall of '{self._inputs[0].target}'{many} {', '.join(sorted(states))}>"
@@ -350,7 +352,8 @@ class _KnownCalls:
         """Return the id of `call`, given now if it has none."""
         now = time.monotonic()
         with self._lock:
-            identity = call_id_of(call._inputs[0].latest())
+            known = call._identity
+            identity = call_id_of(call._inputs[0].latest()) if known is None else known.value
             self._calls.setdefault(identity, (call, now))
             self._forget(now)
             return identity

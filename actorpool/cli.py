@@ -19,7 +19,7 @@ from typing import Any, Final
 from actorpool._cli._arguments import Given, Parser, joined, parse
 from actorpool._cli._errors import CommandError, described
 from actorpool._cli._signals import Interruption
-from actorpool._cli._targets import Entrypoint, PooledFunction, PooledMethod, Reference, Runnable, find
+from actorpool._cli._targets import Entrypoint, Reference, Runnable, find
 from actorpool._host._asyncio import run_async
 from actorpool._host._base import CancelScope, current_host
 from actorpool._lifecycle import AppRun
@@ -226,7 +226,6 @@ def _carry_out(
         if isinstance(runnable, Entrypoint):
             returned.append(runnable.call(given))
         else:
-            assert isinstance(runnable, (PooledFunction, PooledMethod))
             function, args, kwargs = runnable.handle(given)
             if options.detach:
                 returned.append(function.spawn(*args, **kwargs).get())

@@ -161,6 +161,9 @@ class AppRuntime:
         self._drain = self._drain and drain
         self.closed = True
         self._close_asked.set()
+        if self._root is None:
+            # Its start failed before anything ran.
+            self._end()
         if not drain and self._drain_scope is not None:
             self._drain_scope.cancel()
 

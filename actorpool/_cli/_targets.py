@@ -10,12 +10,12 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from attrs import define, field, frozen
 
@@ -121,18 +121,27 @@ def _hint(path: Path) -> str:
 
 
 @define(eq=False)
-class Runnable:
-    """Something the command can run: what it takes, and how it is called."""
+class _Found:
+    """What each kind has: the life of its app, and its names."""
 
     life: Lifecycle
-    kind: str = field(init=False)
     names: list[str] = field(factory=list, init=False)
     """What it may be called on the command line, the best name first."""
+    registered: list[str] = field(factory=list, init=False)
+    """What its app knows it by, where that is not the name of a variable."""
+
+
+@define(eq=False)
+class Entrypoint(_Found):
+    """A local entrypoint: runs in the caller."""
+
+    entrypoint: LocalEntrypoint[..., Any]
+    kind: ClassVar = "local entrypoint"
 
     @property
     def about(self) -> str:
         """Its docstring."""
-        raise NotImplementedError
+        return inspect.getdoc(self.entrypoint.function) or ""
 
     def signature(self) -> Signature:
         """Return what it takes.
@@ -140,21 +149,6 @@ class Runnable:
         Raises:
             CommandError: If that has no form on a command line, or it cannot be run at all.
         """
-        raise NotImplementedError
-
-
-@define(eq=False)
-class Entrypoint(Runnable):
-    """A local entrypoint: runs in the caller."""
-
-    entrypoint: LocalEntrypoint[..., Any]
-    kind: str = field(default="local entrypoint", init=False)
-
-    @property
-    def about(self) -> str:
-        return inspect.getdoc(self.entrypoint.function) or ""
-
-    def signature(self) -> Signature:
         function, name = self.entrypoint.function, self.entrypoint.name
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise CommandError(
@@ -169,17 +163,23 @@ class Entrypoint(Runnable):
 
 
 @define(eq=False)
-class PooledFunction(Runnable):
+class PooledFunction(_Found):
     """A function of an app: runs in its pool."""
 
     function: Function[..., Any, Any]
-    kind: str = field(default="function", init=False)
+    kind: ClassVar = "function"
 
     @property
     def about(self) -> str:
+        """Its docstring."""
         return inspect.getdoc(self.function.get_raw_f()) or ""
 
     def signature(self) -> Signature:
+        """Return what it takes.
+
+        Raises:
+            CommandError: If that has no form on a command line, or it cannot be run at all.
+        """
         raw = self.function.get_raw_f()
         _check_no_generator(
             self.function.name, inspect.isgeneratorfunction(raw) or inspect.isasyncgenfunction(raw)
@@ -192,18 +192,24 @@ class PooledFunction(Runnable):
 
 
 @define(eq=False)
-class PooledMethod(Runnable):
+class PooledMethod(_Found):
     """A method of a class of an app: runs in the pool of the parameters given."""
 
     cls: Cls
     method: str
-    kind: str = field(default="method", init=False)
+    kind: ClassVar = "method"
 
     @property
     def about(self) -> str:
+        """Its docstring."""
         return inspect.getdoc(self.cls.definition.methods[self.method].function) or ""
 
     def signature(self) -> Signature:
+        """Return what it takes.
+
+        Raises:
+            CommandError: If that has no form on a command line, or it cannot be run at all.
+        """
         return self._constructor().pooled(self._method())
 
     def handle(self, given: Given) -> tuple[Function[..., Any, Any], tuple[Any, ...], dict[str, Any]]:
@@ -233,6 +239,10 @@ class PooledMethod(Runnable):
         owner = f"{self.cls.name}.{self.method}"
         _check_no_generator(owner, method.is_generator)
         return signature_of(method.function, owner, skip=1)
+
+
+Runnable = Entrypoint | PooledFunction | PooledMethod
+"""Something the command can run."""
 
 
 def _check_no_generator(name: str, is_generator: bool) -> None:
@@ -274,16 +284,9 @@ def _listing(found: list[Runnable], reference: Reference) -> str:
 
 def _named(found: list[Runnable], name: str) -> list[Runnable]:
     """Return those called `name`, or else those of the app or class called so."""
-    tests: list[Callable[[str], bool]] = [
-        lambda known: known == name,
-        lambda known: known.startswith(f"{name}."),
-        # The name it is registered under, where its variable is called otherwise.
-        lambda known: known.rpartition(".")[2] == name,
-    ]
-    for test in tests:
-        if chosen := [one for one in found if any(map(test, one.names))]:
-            return chosen
-    return []
+    exact = [one for one in found if name in one.names]
+    below = [one for one in found if any(known.startswith(f"{name}.") for known in one.names)]
+    return exact or below or [one for one in found if name in one.registered]
 
 
 def _inferred(found: list[Runnable]) -> Runnable | None:
@@ -291,10 +294,8 @@ def _inferred(found: list[Runnable]) -> Runnable | None:
     entrypoints = [one for one in found if isinstance(one, Entrypoint)]
     candidates = entrypoints or found
     at_module_level = [one for one in candidates if _is_at_module_level(one)]
-    for group in (at_module_level, candidates):
-        if group:
-            return group[0] if len(group) == 1 else None
-    return None
+    group = at_module_level or candidates
+    return group[0] if len(group) == 1 else None
 
 
 def _is_at_module_level(one: Runnable) -> bool:
@@ -304,21 +305,24 @@ def _is_at_module_level(one: Runnable) -> bool:
 def _runnables(module: ModuleType) -> list[Runnable]:
     """Return all that can be run, in order of definition, each with all its names."""
     found: dict[tuple[int, str], Runnable] = {}
-    apps = {name: thing for name, thing in vars(module).items() if isinstance(thing, App)}
-    for name, thing in (
-        *vars(module).items(),
-        *((f"{name}.{inner}", thing) for name, app in apps.items() for inner, thing in _held(app)),
-    ):
+    variables = vars(module).items()
+    for name, thing in variables:
         for suffix, runnable in _of(thing):
-            key = (id(thing), suffix)
-            found.setdefault(key, runnable).names.append(name + suffix)
+            found.setdefault((id(thing), suffix), runnable).names.append(name + suffix)
+    for app_name, app in variables:
+        for name, thing in _held(app):
+            for suffix, runnable in _of(thing):
+                known = found.setdefault((id(thing), suffix), runnable)
+                known.names.append(f"{app_name}.{name}{suffix}")
+                known.registered.append(name + suffix)
     return list(found.values())
 
 
-def _held(app: App) -> Iterator[tuple[str, object]]:
-    yield from app.registered_entrypoints.items()
-    yield from app.registered_functions.items()
-    yield from app.registered_classes.items()
+def _held(thing: object) -> Iterator[tuple[str, object]]:
+    if isinstance(thing, App):
+        yield from thing.registered_entrypoints.items()
+        yield from thing.registered_functions.items()
+        yield from thing.registered_classes.items()
 
 
 def _of(thing: object) -> Iterator[tuple[str, Runnable]]:

@@ -42,8 +42,6 @@ class Attempts(Flow):
                 self._deadline_at = min(starts) + self.timeout if starts else None
             if self._deadline_at is not None:
                 yield self._deadline_at
-        while self._delayed and self._delayed[0][2].state != DELAYED:
-            heapq.heappop(self._delayed)
         if self._delayed:
             yield self._delayed[0][0]
         if self._interrupted:

@@ -255,7 +255,7 @@ class Flow:
             How many were accepted, and those of them that a container took at once.
 
         Raises:
-            ClosedError: As for `submit`; what was accepted before it stays accepted.
+            ClosedError: As for `submit`. If all inputs have the same caller, then before any is accepted.
             DeadlockError: Likewise.
         """
         taken: list[Input] = []

@@ -26,6 +26,7 @@ from actorpool._core._counts import Estimates, PoolCounts
 from actorpool._core._flow import CONTROL, ROOM, SCALING
 from actorpool._core._input import CANCELLED, DELAYED, FAILED, RUNNING, SUCCEEDED, TIMED_OUT, Input
 from actorpool._core._scaling import Decision, Snapshot
+from actorpool._core._start_failures import StartFailures
 from actorpool.exception import ContainerStartError, RemoteError
 
 if TYPE_CHECKING:
@@ -44,16 +45,12 @@ class Pool(Attempts):
 
     __slots__ = (
         "_asked_sum",
-        "_backing_off",
         "_closed_s",
         "_estimates",
-        "_failed_number",
         "_failures",
         "_grace_s",
         "_look_at",
-        "_not_before",
         "_number",
-        "_restart",
         "last_failure",
         "overruled",
         "start_failures",
@@ -82,16 +79,12 @@ class Pool(Attempts):
             retry=retry,
             recycle_after=recycle_after,
         )
-        self._restart = restart
+        self._failures = StartFailures(restart)
         self._grace_s = grace_s
         self._number = 0
-        self._failures = 0
-        self._failed_number = 0
-        self._not_before: float = float("-inf")
         # When the window of an idle container ends, if the policy did not ask to be woken by then.
         self._look_at: float = float("inf")
         self._estimates = Estimates(startup_hint_s)
-        self._backing_off = False
         self._asked_sum = 0.0
         self._closed_s = 0.0
         self.last_failure: BaseException | None = None
@@ -175,8 +168,8 @@ class Pool(Attempts):
     def next_tick(self) -> float | None:
         """Return the instant at which a `Ticked` is due although nothing happens; None for none."""
         instants: list[float] = []
-        if self._backing_off:
-            instants.append(self._not_before)
+        if self._failures.until is not None:
+            instants.append(self._failures.until)
         if self._look_at < float("inf"):
             instants.append(self._look_at)
         instants.extend(self._attempt_instants())
@@ -197,7 +190,7 @@ class Pool(Attempts):
             return
         container.move(Phase.READY)
         del self._starting[container]
-        self._failures, self._backing_off = 0, False
+        self._failures.end()
         self._estimates.started(now - container.asked_at)
         container.idle_since = now
         taken: list[Input] = []
@@ -215,6 +208,8 @@ class Pool(Attempts):
             if self.timeout is not None and self._deadline_at is None:
                 self.attention |= CONTROL
             effects.append(fx.Deliver(container, tuple(taken)))
+        elif self.crowded:
+            self.attention |= CONTROL
         if self._room_waiters:
             self.attention |= ROOM
         # What is under way beyond it may have lost its backlog, and an idle one has a window to expire.
@@ -229,15 +224,12 @@ class Pool(Attempts):
             return
         self.start_failures += 1
         self.last_failure = error
-        # Starts that were under way together fail together: they count as one failure.
-        if container.number > self._failed_number:
-            self._failures += 1
-            self._failed_number = self._number
-            self._not_before = now + self._restart.delay_s(self._failures)
-            self._backing_off = True
+        self._failures.add(container.number, self._number, now)
         self.attention |= CONTROL
-        if self._failures >= self._restart.max_failures and not self._placement.count and self.pending:
-            failures, self._failures, self._backing_off = self._failures, 0, False
+        oldest = next((container.number for container in self._starting), None)
+        if self._failures.conclusive(oldest) and not self._placement.count and self.pending:
+            failures = self._failures.count
+            self._failures.end()
             for input in self._withdraw_pending():
                 cause = ContainerStartError(
                     f"containers of function '{self.name}' failed to start {failures} times in a row, the last time "
@@ -289,7 +281,10 @@ class Pool(Attempts):
         start = max(0, decision.start, least - self.size)
         overruled = start > decision.start or (room is not None and start > room)
         start = start if room is None else min(start, room)
-        if self._backing_off and now < self._not_before:
+        if self.crowded:
+            # Threads that others wait for are not taken for a buffer.
+            start = max(0, min(start, max(least, self._needed()) - self.size))
+        if self._failures.pausing(now):
             start = 0
         if start > _START_WAVE:
             start = _START_WAVE
@@ -323,8 +318,8 @@ class Pool(Attempts):
             if container.phase is Phase.DRAINING:
                 self._stop(container, effects)
         self._make_way(effects)
-        if self._backing_off and self._not_before <= now:
-            self._backing_off = False
+        if self._failures.until is not None and self._failures.until <= now:
+            self._failures.until = None
             self.attention |= SCALING
         if self._look_at <= now:
             self._look_at = float("inf")
@@ -332,6 +327,7 @@ class Pool(Attempts):
 
     def _crowded(self, event: fx.Crowded, now: float, effects: list[fx.Effect]) -> None:
         self.crowded = event.waiting
+        self.attention |= SCALING
         self._make_way(effects)
 
     def _closed(self, event: fx.Closed, now: float, effects: list[fx.Effect]) -> None:
@@ -386,6 +382,11 @@ class Pool(Attempts):
             for container in self._oldest_idle(self.size - self.settings.min_containers):
                 self._stop(container, effects)
                 self.attention |= SCALING
+
+    def _needed(self) -> int:
+        """Return how many containers there should be for the present demand alone."""
+        demand = self.running - self._outside + self._backlog.count
+        return -(-demand // self.concurrency.target)
 
     def _bury(self, container: Container, now: float) -> None:
         self._starting.pop(container, None)

@@ -371,6 +371,30 @@ def test_a_caller_who_leaves_does_not_disturb_its_batch(run_virtually: Run) -> N
     run_virtually(main)
 
 
+def test_a_batch_whose_callers_have_all_left_never_starts(run_virtually: Run) -> None:
+    app = modal.App()
+    batches: list[list[int]] = []
+
+    @app.function(max_containers=1)
+    @modal.batched(max_batch_size=2, wait_ms=0)
+    async def f(xs: list[int]) -> list[int]:
+        batches.append(xs)
+        await sleep(5.0)
+        return xs
+
+    async def main() -> None:
+        async with app.run():
+            calls = [f.spawn(x) for x in range(6)]
+            await sleep(1.0)
+            for call in calls[2:4]:
+                call.cancel()
+            assert (2, 2) == (f.statistics().pending, f.statistics().cancelled)
+            assert [4, 5] == await modal.FunctionCall.gather.aio(*calls[4:])
+            assert [[0, 1], [4, 5]] == batches
+
+    run_virtually(main)
+
+
 # -- the decorator ----------------------------------------------------------------------------------------
 
 

@@ -283,7 +283,9 @@ def test_a_sync_caller_gathers_the_same_way() -> None:
         return x
 
     with app.run():
-        assert [1, 2, 3] == FunctionCall.gather(*[echo.spawn(x) for x in (1, 2, 3)])
+        calls = [echo.spawn(x) for x in (1, 2, 3)]
+        assert [1, 2, 3] == FunctionCall.gather(*calls)
+        assert [3, 1] == FunctionCall.gather(calls[2], calls[0])
         assert [] == FunctionCall.gather()
         slow = stuck.spawn()
         with pytest.raises(Unlucky, match="7"):

@@ -246,6 +246,7 @@ def test_a_generator_in_a_thread_waits_for_a_slow_consumer_too() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(120)
 def test_a_million_items_take_no_more_memory_than_the_buffer() -> None:
     app = modal.App()
 

@@ -190,7 +190,7 @@ app.deploy()
 show(f)
 print(f.remote(7))
 """
-    assert ["1 100", "4 10", "1 None", "7"] == printed(program)
+    assert ["1 100", "4 10", "1 None", "7"] == printed_apart(program)
 
 
 def test_S18_the_schedules_of_the_guide(printed: Printed) -> None:

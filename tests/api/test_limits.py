@@ -63,6 +63,7 @@ async def calls_of(function: Any) -> AsyncIterator[Calls]:
 # -- S24 --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_S24_two_thousand_inputs_may_be_pending_and_no_more(run: Run) -> None:
     app, f = gated()
 
@@ -84,6 +85,7 @@ def test_S24_two_thousand_inputs_may_be_pending_and_no_more(run: Run) -> None:
     run(main)
 
 
+@pytest.mark.slow
 def test_S24_running_inputs_are_not_pending(run: Run) -> None:
     app, f = gated(slots=3_000)
 
@@ -253,6 +255,7 @@ def test_S26_spawn_has_an_allowance_of_its_own(run: Run) -> None:
     run(main)
 
 
+@pytest.mark.slow
 def test_S26_spawn_goes_on_where_remote_is_refused(run: Run) -> None:
     app, f = gated()
 
@@ -430,6 +433,7 @@ def test_S27_a_refused_call_leaves_no_trace(run: Run) -> None:
 # -- S28 --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_S28_a_map_has_at_most_a_thousand_inputs_in_flight(run: Run) -> None:
     app = modal.App("my-app")
     most = 0
@@ -517,6 +521,7 @@ def test_S28_a_map_holds_back_what_the_backlog_has_no_room_for(run_virtually: Ru
     run_virtually(main)
 
 
+@pytest.mark.slow
 def test_S28_many_maps_share_the_room_without_an_error(run_virtually: Run) -> None:
     app = modal.App("my-app")
 

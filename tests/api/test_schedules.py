@@ -52,6 +52,7 @@ def runs_of(host_name: str, schedule: modal.Cron | modal.Period, start: float, f
     return runs
 
 
+@pytest.mark.slow
 def test_S18_a_function_runs_on_its_schedule_in_its_time_zone(virtual_host_name: str) -> None:
     schedule = modal.Cron("0 6 * * *", timezone="America/New_York")
     runs = runs_of(virtual_host_name, schedule, local(2024, 7, 1, 5, 30), 3 * DAY_S)
@@ -59,6 +60,7 @@ def test_S18_a_function_runs_on_its_schedule_in_its_time_zone(virtual_host_name:
     assert [f"07-0{day} 06:00:00 EDT" for day in (1, 2, 3)] == [in_new_york(at) for at in runs]
 
 
+@pytest.mark.slow
 def test_S18_the_wall_clock_holds_when_daylight_saving_begins(virtual_host_name: str) -> None:
     schedule = modal.Cron("0 6 * * *", timezone="America/New_York")
     runs = runs_of(virtual_host_name, schedule, local(2024, 3, 9), 3 * DAY_S)
@@ -69,6 +71,7 @@ def test_S18_the_wall_clock_holds_when_daylight_saving_begins(virtual_host_name:
     assert [23 * HOUR_S, 24 * HOUR_S] == [later - at for at, later in pairwise(runs)]
 
 
+@pytest.mark.slow
 def test_S18_the_wall_clock_holds_when_daylight_saving_ends(virtual_host_name: str) -> None:
     schedule = modal.Cron("0 6 * * *", timezone="America/New_York")
     runs = runs_of(virtual_host_name, schedule, local(2024, 11, 2), 3 * DAY_S)
@@ -79,6 +82,7 @@ def test_S18_the_wall_clock_holds_when_daylight_saving_ends(virtual_host_name: s
     assert [25 * HOUR_S, 24 * HOUR_S] == [later - at for at, later in pairwise(runs)]
 
 
+@pytest.mark.slow
 def test_S18_a_time_that_the_change_skips_is_made_up_for_and_one_that_it_doubles_runs_once(
     virtual_host_name: str,
 ) -> None:
@@ -106,6 +110,7 @@ def test_S18_a_period_counts_from_the_start_of_the_app(virtual_host_name: str) -
     assert [start + 600.5 * turn for turn in range(1, 6)] == [round(at, 3) for at in runs]
 
 
+@pytest.mark.slow
 def test_S18_the_warm_pool_follows_the_time_of_day(virtual_host_name: str) -> None:
     app = modal.App("my-app")
 
@@ -281,6 +286,7 @@ def test_S18_runs_of_one_schedule_may_overlap(virtual_host_name: str) -> None:
     assert [35.0, 45.0, 55.0] == [round(at, 6) for at in ended[:3]]
 
 
+@pytest.mark.slow
 def test_S18_many_days_pass_without_drift(virtual_host_name: str) -> None:
     start = local(2024, 10, 31)
     schedule = modal.Cron("0 9 * * MON-FRI", timezone="America/New_York")

@@ -522,6 +522,7 @@ def test_S14_a_larger_warm_pool_costs_more_container_seconds_and_lowers_waiting(
     run_virtually(main)
 
 
+@pytest.mark.slow
 def test_S14_a_larger_buffer_costs_more_container_seconds_and_lowers_waiting(run_virtually: Run) -> None:
     async def main() -> None:
         arrivals = _arrivals(25.0)

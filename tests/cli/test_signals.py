@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import re
 import signal
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from actorpool import Limits
+from actorpool._cli._signals import Interruption
+from actorpool._host._base import HostClosedError
+from actorpool._lifecycle import Contents, Lifecycle
 from tests.cli.support import PREAMBLE, Command, Outcome, Process
 
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
@@ -266,6 +271,36 @@ def test_a_signal_that_the_process_was_told_to_ignore_stays_ignored(command: Com
         signal.signal(signal.SIGINT, before)
 
 
+def test_a_signal_that_finds_the_app_ended_interrupts_the_entrypoint_all_the_same() -> None:
+    reports: list[str] = []
+    with Interruption(0.01, reports.append) as interruption:
+        interruption.begin(Lifecycle(Contents("ended", Limits())))
+        with interruption.body():
+            signal.raise_signal(signal.SIGTERM)
+            threading.Event().wait()
+
+    assert 143 == interruption.status
+    assert [
+        "SIGTERM: accepting nothing more; finishing 0 inputs, for up to 0.01 s (a second one stops at once)"
+    ] == reports
+
+
+def test_an_entrypoint_whose_loop_has_ended_needs_no_interruption() -> None:
+    asked = threading.Event()
+
+    def interrupt() -> None:
+        asked.set()
+        raise HostClosedError("its loop has ended")
+
+    with Interruption(0.01, str) as interruption:
+        interruption.begin(Lifecycle(Contents("ended", Limits())))
+        with interruption.body(interrupt):
+            signal.raise_signal(signal.SIGTERM)
+            asked.wait()
+
+    assert 143 == interruption.status
+
+
 # -- in a process of their own -------------------------------------------------------------------
 
 HOLD = """
@@ -293,12 +328,11 @@ async def asynchronous():
 
 @app.local_entrypoint()
 def deaf():
+    hold.spawn()
     while True:
         try:
-            hold.remote()
-            say("running")
             threading.Event().wait()
-        except (KeyboardInterrupt, modal.exception.Error):
+        except KeyboardInterrupt:
             pass
 
 @app.local_entrypoint()

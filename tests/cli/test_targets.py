@@ -31,6 +31,7 @@ def other(): say("second")
 
 several = work, Greeter
 variant = work.with_options(max_containers=1)
+class_variant = Greeter.with_options(max_containers=1)
 looked_up = modal.Function.from_name("elsewhere", "f")
 """
 
@@ -120,6 +121,8 @@ def test_what_is_looked_up_or_varied_is_no_target(command: Command) -> None:
 
     assert 1 == command("run", "program.py::looked_up").status
     assert 1 == command("run", "program.py::variant").status
+    assert 1 == command("run", "program.py::class_variant.greet").status
+    assert 1 == command("run", "program.py::part").status
 
 
 def test_a_function_that_is_imported_from_elsewhere_runs_with_its_own_app(command: Command) -> None:

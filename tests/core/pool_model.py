@@ -75,7 +75,7 @@ class Model:
         self.orphans: list[Input] = []
         """Inputs whose container has gone, and whose work may return later."""
         self.accepting, self.ended, self.shut, self.crowded = True, False, False, False
-        self.failures, self.failed_number, self.not_before = 0, 0, -math.inf
+        self.failures, self.failed_number, self.row_number, self.not_before = 0, 0, 0, -math.inf
         self.backing_off = False
         self.moves = self.refused = self.start_failures = 0
         self.lived_s = 0.0
@@ -297,12 +297,15 @@ class Model:
             return []
         self.start_failures += 1
         if container.number > self.failed_number:
+            if not self.failures:
+                self.row_number = len(self.boxes)
             self.failures += 1
             self.failed_number = len(self.boxes)
             self.not_before = now + self.restart.delay_s(self.failures)
             self.backing_off = True
         waiting = [*self.backlog, *(input for _, input in self.delayed)]
-        if self.failures < self.restart.max_failures or self.live(Phase.READY) or not waiting:
+        undecided = [box for box in self.live(Phase.STARTING) if box.record.number <= self.row_number]
+        if self.failures < self.restart.max_failures or self.live(Phase.READY) or undecided or not waiting:
             return []
         self.failures, self.backing_off = 0, False
         return self.withdraw(FAILED)
@@ -430,6 +433,8 @@ class Model:
         assert len(called_off) <= max(0, decision.cancel)
         paused = self.backing_off and now < self.not_before
         assert not asked or not (paused or self.shut)
+        if self.crowded:
+            assert not asked or self.size <= max(settings.min_containers, math.ceil(self.demand / self.target), 1)
         least = max(settings.min_containers, 1 if self.backlog else 0)
         assert len(asked) <= max(0, decision.start, least - before)
         assert self.size >= least or paused or self.shut

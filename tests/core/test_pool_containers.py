@@ -113,18 +113,15 @@ def test_three_failures_in_a_row_fail_the_pending_inputs_with_the_cause() -> Non
 
 
 def test_inputs_between_attempts_fail_with_the_pending_ones() -> None:
-    rig = Rig(retries=1)
+    rig = Rig(retries=1, restart=Restart(max_failures=1))
     (container,) = rig.start()
     input, cancelled = rig.submit(), rig.submit()
     rig.fail(input)
     rig.fail(cancelled)
     rig.cancel(cancelled)
     rig.exited(container)
-    for _ in range(3):
-        rig.decide(start=1)
-        rig.fail_start(rig.containers[-1])
-        rig.now += 0.125
-        rig.pool._not_before = rig.now
+    rig.decide(start=1)
+    rig.fail_start(rig.containers[-1])
     assert (FAILED, CANCELLED, 0) == (input.state, cancelled.state, rig.pool.pending)
     assert isinstance(input.value, ContainerStartError)
 
@@ -155,6 +152,35 @@ def test_starts_that_were_under_way_together_fail_once(seconds: float) -> None:
     assert rig.timer is None
     rig.attend()
     assert rig.timer == seconds + 0.125
+
+
+def test_inputs_do_not_fail_while_a_start_from_before_the_failures_may_yet_succeed() -> None:
+    rig = Rig()
+    inputs = rig.many(2)
+    rig.attend()
+    slow, quick = rig.in_phase(Phase.STARTING)
+    for _ in range(4):
+        rig.fail_start(quick)
+        rig.advance(2.0)
+        quick = rig.in_phase(Phase.STARTING)[-1]
+    assert quick is not slow
+    assert {PENDING} == {input.state for input in inputs}
+    rig.ready(slow)
+    assert RUNNING in {input.state for input in inputs}
+
+
+def test_inputs_fail_when_the_last_start_from_before_the_failures_has_failed_too() -> None:
+    rig = Rig()
+    inputs = rig.many(2)
+    rig.attend()
+    slow, quick = rig.in_phase(Phase.STARTING)
+    for _ in range(3):
+        rig.fail_start(quick)
+        rig.advance(2.0)
+        quick = rig.in_phase(Phase.STARTING)[-1]
+    # Another start is under way, but that is the fourth in the row.
+    rig.fail_start(slow)
+    assert {FAILED} == {input.state for input in inputs}
 
 
 def test_a_success_ends_the_row_of_failures() -> None:
@@ -350,6 +376,39 @@ def test_while_others_wait_a_container_that_falls_idle_stops_at_once() -> None:
     rig.end(input)
     assert rig.pool.attention & CONTROL
     assert [container] == stopped(rig.tick())
+
+
+def test_while_others_wait_a_container_that_becomes_ready_for_nobody_stops() -> None:
+    rig = Rig(policy=Passive())
+    (container,) = rig.ask()
+    rig.tell(fx.Crowded(True))
+    rig.ready(container)
+    assert rig.pool.attention & CONTROL
+    assert [container] == stopped(rig.tick())
+
+
+def test_while_others_wait_no_buffer_is_kept_s12() -> None:
+    rig = Rig(buffer_containers=2, max_inputs=2)
+    rig.tell(fx.Crowded(True))
+    rig.many(3)
+    rig.attend()
+    assert (2, 0) == (rig.pool.size, rig.pool.overruled)
+    for container in rig.in_phase(Phase.STARTING):
+        rig.ready(container)
+    for _ in range(5):
+        rig.end(rig.submit())
+        rig.attend()
+    assert len(rig.containers) == 2
+    rig.tell(fx.Crowded(False))
+    rig.attend()
+    assert rig.pool.size == 4
+
+
+def test_while_others_wait_the_minimum_is_still_started_s11() -> None:
+    rig = Rig(min_containers=3)
+    rig.tell(fx.Crowded(True))
+    rig.attend()
+    assert rig.pool.size == 3
 
 
 def test_when_nobody_waits_any_more_idle_containers_keep_their_window() -> None:

@@ -36,6 +36,14 @@ def test_every_outcome_is_final(state: int) -> None:
     assert input.done
 
 
+def test_the_latest_record_is_that_of_the_present_attempt() -> None:
+    first = an_input("f")
+    assert first is first.latest()
+    second = first.again()
+    third = second.again()
+    assert (third, 3) == (first.latest(), third.attempt)
+
+
 def test_the_lineage_runs_from_the_oldest_ancestor_to_the_input() -> None:
     a = an_input("a")
     b = an_input("b", a)

@@ -150,10 +150,7 @@ class PoolMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.accepted)
     @rule(index=st.integers(0, 50))
     def cancel(self, index: int) -> None:
-        input = self.some(self.accepted, -index)
-        while input.successor is not None:
-            input = input.successor
-        self.rig.cancel(input)
+        self.rig.cancel(self.some(self.accepted, -index).latest())
 
     @precondition(lambda self: self.model.orphans)
     @rule(index=st.integers(0, 50))
@@ -264,7 +261,7 @@ class PoolMachine(RuleBasedStateMachine):
         # Demand above the target capacity has been met with starts, as far as it is not left to running slots.
         served = demand if not pool.ended else max(running, min(demand, 1))
         assert model.size >= min(bound, -(-served // model.target))
-        if demand and settings.buffer_containers:
+        if demand and settings.buffer_containers and not model.crowded:
             assert model.size >= min(bound, -(-demand // model.target) + settings.buffer_containers)
 
     # -- the end ---------------------------------------------------------------------------------

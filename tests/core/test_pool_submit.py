@@ -94,6 +94,19 @@ def test_many_inputs_are_accepted_in_order_up_to_the_limit() -> None:
     assert rig.pool.counts(0.0).refused == 0
 
 
+def test_of_many_inputs_of_one_caller_only_the_first_can_be_refused_as_a_deadlock() -> None:
+    rig = Rig(max_inputs=2, max_containers=1)
+    rig.start()
+    outer = rig.submit()
+    first = [Input("f", (), None, None, parent=outer) for _ in range(3)]
+    assert (3, first[:1]) == rig.pool.submit_many(first, 0.0)
+    inner = first[0]
+    second = [Input("f", (), None, None, parent=inner) for _ in range(3)]
+    with pytest.raises(DeadlockError):
+        rig.pool.submit_many(second, 0.0)
+    assert {0} == {input.state for input in second}
+
+
 def test_many_inputs_are_all_accepted_where_there_is_room() -> None:
     rig = Rig()
     inputs = [Input("f", (), None, None, index=index) for index in range(3)]
