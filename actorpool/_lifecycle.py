@@ -258,7 +258,9 @@ class Lifecycle:
         """
         with self._lock:
             present = self._running
-            replaceable = present is None or present.runtime.closed or (redeploy and self.deployed_as is not None)
+            replaceable = (
+                present is None or present.runtime.closed or (redeploy and self.deployed_as is not None)
+            )
             if self._starting or not replaceable:
                 raise ConflictError(
                     f"app '{self._contents.name}' is already running; stop it first, or use the one that runs"

@@ -95,7 +95,9 @@ class Running:
             return
         if engine.bridge.is_current():
             # Closed by an input of its own, on the very loop that is to end.
-            threading.Thread(target=self._stop_engine, name=f"ending app {self.runtime.name}", daemon=True).start()
+            threading.Thread(
+                target=self._stop_engine, name=f"ending app {self.runtime.name}", daemon=True
+            ).start()
         else:
             self._stop_engine()
 

@@ -199,6 +199,7 @@ class Supervisor:
         for container in self.dispatcher.read(_containers):
             if container.handle is not None:
                 container.handle.abandon()
+            self.dispatcher.handle(fx.ContainerExited(container))
         self.ended.notify()
 
     def _forgotten(self) -> bool:

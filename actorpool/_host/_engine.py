@@ -202,7 +202,8 @@ class EngineThread:
         self._thread.join(patience_s)
         if self._thread.is_alive():
             logger.warning(
-                "%s still runs a coroutine that refused its cancellation; it ends when that returns", self._name
+                "%s still runs a coroutine that refused its cancellation; it ends when that returns",
+                self._name,
             )
 
     def _stop_loop(self) -> None:

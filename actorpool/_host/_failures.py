@@ -51,4 +51,6 @@ async def raised_by(function: Callable[[], Awaitable[object]]) -> BaseException 
 
 def _is_cancellation(error: BaseException) -> bool:
     trio = sys.modules.get("trio")
-    return isinstance(error, asyncio.CancelledError) or (trio is not None and isinstance(error, trio.Cancelled))
+    return isinstance(error, asyncio.CancelledError) or (
+        trio is not None and isinstance(error, trio.Cancelled)
+    )

@@ -42,8 +42,12 @@ class _JumpingSelector(selectors.BaseSelector):
         events = self._real.select(0)
         if events or timeout <= 0 or self.loop is None:
             return events
-        if not self.loop.try_jump(timeout):
+        if self.loop.held_now:
             return self._real.select(None)
+        # Whoever released the clock had posted its result before: look once more, now that nobody holds it.
+        events = self._real.select(0)
+        if not events:
+            self.loop.jump(timeout)
         return events
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
@@ -157,13 +161,15 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         super().close()
         call_closed(self._guards)
 
-    def try_jump(self, seconds: float) -> bool:
-        """Move the clock by `seconds` unless it is held; return whether it moved."""
+    @property
+    def held_now(self) -> bool:
+        """Whether the clock is held at this moment."""
         with self._hold_lock:
-            if self._holds:
-                return False
+            return self._holds > 0
+
+    def jump(self, seconds: float) -> None:
+        """Move the clock by `seconds`; for the loop's selector."""
         self._virtual_now += seconds
-        return True
 
     def run_in_executor(  # type: ignore[override]  # typeshed has the result as a future of the function's own type
         self, executor: Any, func: Callable[..., T], *args: Any

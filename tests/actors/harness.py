@@ -18,7 +18,7 @@ _MOST_STEPS = 300
 
 
 async def cancelled_after(steps: int, async_fn: Callable[[], Awaitable[object]]) -> bool:
-    """Run `async_fn` in a task that is cancelled after `steps` steps of the loop; return whether it had ended by then."""
+    """Run `async_fn` in a task that is cancelled after `steps` steps of the loop; return whether it had ended."""
     completed = False
 
     async def body() -> None:
@@ -47,7 +47,7 @@ async def cancelled_after(steps: int, async_fn: Callable[[], Awaitable[object]])
 async def at_every_step(
     async_fn: Callable[[], Awaitable[object]], afterwards: Callable[[], Awaitable[object]]
 ) -> int:
-    """Cancel `async_fn` after 0, 1, 2, … steps until it ends by itself, with `afterwards` after each; return how many."""
+    """Cancel `async_fn` after 0, 1, 2, … steps until it ends by itself, `afterwards` after each; return how many."""
     for steps in range(_MOST_STEPS):
         completed = await cancelled_after(steps, async_fn)
         await afterwards()

@@ -162,7 +162,9 @@ SETTINGS: list[dict[str, Any]] = [{}, {"max_containers": 1}, {"scaledown_window"
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("settings", SETTINGS, ids=["default", "one-container", "short-window"])
-def test_remote_may_be_cancelled_at_every_step(run_virtually: Run, kind: str, settings: dict[str, Any]) -> None:
+def test_remote_may_be_cancelled_at_every_step(
+    run_virtually: Run, kind: str, settings: dict[str, Any]
+) -> None:
     functions = _Functions(**settings)
     f = getattr(functions, kind)
 

@@ -253,7 +253,9 @@ def _failing_class(app: modal.App, kind: str, errors: list[BaseException | None]
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_an_enter_hook_that_fails_twice_is_tried_again_and_nothing_is_lost(run_virtually: Run, kind: str) -> None:
+def test_an_enter_hook_that_fails_twice_is_tried_again_and_nothing_is_lost(
+    run_virtually: Run, kind: str
+) -> None:
     app = modal.App("my-app")
     C = _failing_class(app, kind, [_Unready("1"), _Unready("2"), None], max_containers=1)
 
@@ -429,7 +431,9 @@ def test_no_exit_hook_runs_for_a_container_that_never_entered(run_virtually: Run
     run_virtually(main)
 
 
-def test_warm_containers_that_cannot_start_are_tried_with_longer_and_longer_pauses(run_virtually: Run) -> None:
+def test_warm_containers_that_cannot_start_are_tried_with_longer_and_longer_pauses(
+    run_virtually: Run,
+) -> None:
     app = modal.App("my-app")
     starts = []
 

@@ -207,7 +207,9 @@ def _drop_in_a_cycle(results: Any) -> None:
 
 
 @pytest.mark.parametrize("leave", [_break, _raise, _close, _drop, _drop_in_a_cycle])
-def test_leaving_a_sync_map_early_cancels_what_is_in_flight(app: modal.App, leave: Callable[[Any], Any]) -> None:
+def test_leaving_a_sync_map_early_cancels_what_is_in_flight(
+    app: modal.App, leave: Callable[[Any], Any]
+) -> None:
     ended = Latch(3)
 
     @app.function(max_containers=3)
@@ -324,7 +326,9 @@ def test_an_input_iterator_that_raises_raises_in_the_caller(app: modal.App, run:
 
 @pytest.mark.parametrize("count", [0, 1, 7, 100])
 @pytest.mark.parametrize("verb", ["map", "starmap", "for_each"])
-def test_an_input_iterator_that_raises_raises_in_the_sync_caller(app: modal.App, verb: str, count: int) -> None:
+def test_an_input_iterator_that_raises_raises_in_the_sync_caller(
+    app: modal.App, verb: str, count: int
+) -> None:
     @app.function()
     def f(x: int) -> int:
         return x
@@ -381,7 +385,9 @@ def test_a_starmap_over_what_cannot_be_unpacked_is_a_type_error(app: modal.App) 
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
-def test_whatever_a_sync_input_iterator_raises_reaches_the_caller(app: modal.App, error: BaseException) -> None:
+def test_whatever_a_sync_input_iterator_raises_reaches_the_caller(
+    app: modal.App, error: BaseException
+) -> None:
     @app.function()
     def f(x: int) -> int:
         return x
@@ -416,7 +422,9 @@ def test_an_async_input_iterator_that_is_cancelled_by_itself_does_not_pass_for_i
     asyncio.run(main())
 
 
-def test_zipped_sources_end_with_the_shortest_and_fail_with_the_one_that_fails(app: modal.App, run: Run) -> None:
+def test_zipped_sources_end_with_the_shortest_and_fail_with_the_one_that_fails(
+    app: modal.App, run: Run
+) -> None:
     @app.function()
     async def add(x: int, y: int) -> int:
         return x + y

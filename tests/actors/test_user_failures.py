@@ -58,7 +58,9 @@ KINDS = ["sync", "async", "async-that-waits"]
 
 @pytest.mark.parametrize("error", UNUSUAL, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_unusual_exception_is_its_own_inputs_failure_only(run: Run, kind: str, error: BaseException) -> None:
+def test_an_unusual_exception_is_its_own_inputs_failure_only(
+    run: Run, kind: str, error: BaseException
+) -> None:
     app = modal.App("my-app")
     f = _pool_of(kind, app)
 
@@ -381,7 +383,7 @@ def test_stop_iteration_of_a_sync_function_keeps_its_cause(run: Run) -> None:
     async def main() -> None:
         async with app.run():
             # Python turns a StopIteration that leaves a coroutine into a RuntimeError.
-            with pytest.raises(RuntimeError) as caught:
+            with pytest.raises(RuntimeError, match="StopIteration") as caught:
                 await f.remote.aio()
             assert isinstance(caught.value.__cause__, StopIteration)
 

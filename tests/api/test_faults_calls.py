@@ -229,7 +229,7 @@ def test_a_looked_up_class_refuses_what_it_cannot_do_here(app: modal.App) -> Non
         with pytest.raises(ExecutionError, match="looked up by name"):
             obj.f.local()
         with pytest.raises(NotFoundError, match="'size'"):
-            obj.size  # noqa: B018
+            obj.size
         with pytest.raises(InvalidError, match=r"Cls\.from_name"):
             modal.Function.from_name("my-app", "C.f")
         with pytest.raises(InvalidError, match="is a method"):
@@ -395,7 +395,9 @@ def test_a_maximum_below_the_containers_that_start_calls_the_surplus_off(run_vir
 # -- waiting with a time limit --------------------------------------------------------------------------------
 
 
-def test_get_with_a_time_limit_raises_the_builtin_and_the_input_goes_on(app: modal.App, run_virtually: Run) -> None:
+def test_get_with_a_time_limit_raises_the_builtin_and_the_input_goes_on(
+    app: modal.App, run_virtually: Run
+) -> None:
     @app.function()
     async def slow() -> int:
         await sleep(10)

@@ -16,9 +16,16 @@ import trio
 
 import actorpool as modal
 from actorpool._host._base import current_host
-from actorpool.exception import ClosedError, ConflictError, ExecutionError, InvalidError, NotFoundError, RemoteError
+from actorpool.exception import (
+    ClosedError,
+    ConflictError,
+    ExecutionError,
+    InvalidError,
+    NotFoundError,
+    RemoteError,
+)
 from tests.actors.harness import in_thread, off_loop
-from tests.api.support import PATIENCE_S, Latch, event, gather, now, sleep
+from tests.api.support import PATIENCE_S, Latch, gather, now, sleep
 from tests.hosts import Leftovers, settle
 
 Run = Callable[..., Any]
@@ -422,7 +429,11 @@ def test_an_app_may_be_stopped_by_several_threads_at_once(app: modal.App) -> Non
 @pytest.mark.parametrize("kind", ["sync", "async"])
 @pytest.mark.parametrize("lives_on", ["this loop", "an engine thread"])
 def test_an_app_that_is_stopped_from_inside_an_input_ends_within_the_grace_period(
-    app: modal.App, kind: str, lives_on: str, caplog: pytest.LogCaptureFixture, leaves_nothing: Callable[[], None]
+    app: modal.App,
+    kind: str,
+    lives_on: str,
+    caplog: pytest.LogCaptureFixture,
+    leaves_nothing: Callable[[], None],
 ) -> None:
     ended = threading.Event()
     if kind == "sync":
@@ -515,7 +526,9 @@ def test_a_redeployment_lets_the_old_containers_finish(app: modal.App, run_virtu
     run_virtually(main)
 
 
-def test_a_redeployment_that_recreates_ends_the_old_containers_first(app: modal.App, run_virtually: Run) -> None:
+def test_a_redeployment_that_recreates_ends_the_old_containers_first(
+    app: modal.App, run_virtually: Run
+) -> None:
     @app.function(max_containers=1)
     async def f(seconds: float) -> float:
         await sleep(seconds)
@@ -557,7 +570,9 @@ def test_a_redeployment_in_sync_code_leaves_nothing_of_the_old_one(
 
 
 @pytest.mark.parametrize("wrong", [{"grace": -1}, {"strategy": "blue"}])
-def test_a_redeployment_that_is_refused_leaves_the_old_one_at_work(app: modal.App, run: Run, wrong: Any) -> None:
+def test_a_redeployment_that_is_refused_leaves_the_old_one_at_work(
+    app: modal.App, run: Run, wrong: Any
+) -> None:
     @app.function()
     async def f() -> int:
         return 1
@@ -790,7 +805,11 @@ def _run_without_task_check(run: Run, main: Callable[[], Any]) -> None:
 @pytest.mark.parametrize("way", WAITING)
 @pytest.mark.parametrize("loop_kind", ["asyncio", "asyncio+uvloop"])
 def test_callers_in_threads_get_an_error_when_the_loop_is_closed_with_the_app_open(
-    app: modal.App, loop_kind: str, way: str, leaves_nothing: Callable[[], None], caplog: pytest.LogCaptureFixture
+    app: modal.App,
+    loop_kind: str,
+    way: str,
+    leaves_nothing: Callable[[], None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Nobody cancels the tasks then: they are simply never run again."""
     from tests.hosts import _new_loop
@@ -861,7 +880,9 @@ def test_a_deployed_app_whose_loop_ended_can_be_deployed_again(app: modal.App, r
 # -- what a closed pool says to those who are late ---------------------------------------------------------------
 
 
-def test_a_call_that_was_cancelled_before_the_close_stays_cancelled(app: modal.App, run_virtually: Run) -> None:
+def test_a_call_that_was_cancelled_before_the_close_stays_cancelled(
+    app: modal.App, run_virtually: Run
+) -> None:
     @app.function()
     async def f() -> None:
         await sleep(1000)
@@ -877,7 +898,9 @@ def test_a_call_that_was_cancelled_before_the_close_stays_cancelled(app: modal.A
     run_virtually(main)
 
 
-def test_an_input_that_cleans_up_after_the_abort_cannot_start_further_ones(app: modal.App, run_virtually: Run) -> None:
+def test_an_input_that_cleans_up_after_the_abort_cannot_start_further_ones(
+    app: modal.App, run_virtually: Run
+) -> None:
     refused = []
 
     @app.function()

@@ -434,7 +434,9 @@ class Model:
         paused = self.backing_off and now < self.not_before
         assert not asked or not (paused or self.shut)
         if self.crowded:
-            assert not asked or self.size <= max(settings.min_containers, math.ceil(self.demand / self.target), 1)
+            assert not asked or self.size <= max(
+                settings.min_containers, math.ceil(self.demand / self.target), 1
+            )
         least = max(settings.min_containers, 1 if self.backlog else 0)
         assert len(asked) <= max(0, decision.start, least - before)
         assert self.size >= least or paused or self.shut
