@@ -112,7 +112,7 @@ def test_S29_map_aio_is_an_async_iterator(run: Run) -> None:
         async with app.run():
             results = []
             async for result in square.map.aio(range(10)):
-                results.append(result)  # noqa: PERF401 - the guide's own shape
+                results.append(result)
             assert [x * x for x in range(10)] == results
             assert [3, 7] == [result async for result in add.starmap.aio([(1, 2), (3, 4)])]
 

@@ -455,7 +455,7 @@ def test_S28_a_map_has_at_most_a_thousand_inputs_in_flight(run: Run) -> None:
 
             async def consume() -> None:
                 async for x in f.map.aio(range(3_500), kwargs={"gate": gate}):
-                    results.append(x)  # noqa: PERF401 - the list is looked at meanwhile
+                    results.append(x)
 
             async with current_host().open_nursery() as nursery:
                 nursery.start_soon(consume)
