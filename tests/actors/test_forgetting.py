@@ -26,8 +26,9 @@ def supervisors(app: modal.App) -> dict[Any, Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_two_thousand_parameter_sets_come_and_go(run_virtually: Run, kind: str) -> None:
+def test_thousands_of_parameter_sets_come_and_go(run_virtually: Run, virtual_host_name: str, kind: str) -> None:
     app = modal.App("my-app")
+    many = 2000 if (kind, virtual_host_name) == ("async", "asyncio") else 200
 
     if kind == "sync":
 
@@ -50,7 +51,7 @@ def test_two_thousand_parameter_sets_come_and_go(run_virtually: Run, kind: str) 
 
     async def main() -> None:
         async with app.run():
-            for start in range(0, 2000, 100):
+            for start in range(0, many, 100):
                 block = range(start, start + 100)
                 assert list(block) == await gather(*[C(x=x).f.remote.aio for x in block])
             gc.collect()

@@ -1,0 +1,537 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Threads of the local backend: their ceiling, how functions share them, and whose context inputs run in."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import actorpool as modal
+from actorpool.exception import InvalidError
+from tests.actors.harness import at_rest, checkpoints
+from tests.api.support import PATIENCE_S, Gauge, Latch, gather, now, sleep
+from tests.hosts import settle
+
+Run = Callable[..., Any]
+
+colour: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")
+
+
+def threads_of(name: str) -> list[threading.Thread]:
+    """Return the worker threads of the function called `name`."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith(f"{name}/")]
+
+
+# -- context variables ---------------------------------------------------------------------------------------
+
+
+KINDS = ["sync", "async", "async-that-waits"]
+
+
+def _reader(app: modal.App, kind: str, **settings: Any) -> Any:
+    """Return a function that says what colour it sees, and then changes it."""
+
+    def look(x: object) -> str:
+        seen = colour.get()
+        colour.set("changed inside")
+        return seen
+
+    async def look_async(x: object) -> str:
+        if kind == "async-that-waits":
+            await checkpoints(2)
+        return look(x)
+
+    return app.function(name="look", **settings)(look if kind == "sync" else look_async)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_input_sees_its_submitters_context_and_changes_do_not_leak_back(run: Run, kind: str) -> None:
+    app = modal.App("my-app")
+    look = _reader(app, kind, max_containers=1)
+
+    async def main() -> None:
+        async with app.run():
+            for seen in ("red", "green"):
+                colour.set(seen)
+                assert seen == await look.remote.aio(0)
+                assert [seen] * 3 == [r async for r in look.map.aio(range(3))]
+                call = look.spawn(0)
+                colour.set("later")
+                assert seen == await call.get.aio()
+                assert "later" == colour.get()
+
+    run(main)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sync_callers_pass_their_context_on_too(kind: str) -> None:
+    app = modal.App("my-app")
+    look = _reader(app, kind)
+
+    def call(name: str) -> list[str]:
+        colour.set(name)
+        return [look.remote(0), *look.map(range(2)), look.spawn(0).get(), colour.get()]
+
+    with app.run():
+        for name in ("red", "green"):
+            assert [name] * 5 == contextvars.copy_context().run(call, name)
+        assert "none" == look.remote(0)
+
+
+def test_pending_inputs_keep_the_context_they_were_submitted_in(run_virtually: Run) -> None:
+    app = modal.App("my-app")
+
+    @app.function(max_containers=1)
+    async def f() -> str:
+        await sleep(1)
+        return colour.get()
+
+    async def main() -> None:
+        async with app.run():
+            calls = []
+            for name in ("red", "green", "blue"):
+                colour.set(name)
+                calls.append(f.spawn())
+            colour.set("none")
+            assert ["red", "green", "blue"] == [await call.get.aio() for call in calls]
+
+    run_virtually(main)
+
+
+def test_the_context_passes_through_nested_calls(run: Run) -> None:
+    app = modal.App("my-app")
+
+    @app.function()
+    def inner() -> str:
+        return colour.get()
+
+    @app.function()
+    async def middle() -> list[str]:
+        return [colour.get(), await inner.remote.aio()]
+
+    @app.function()
+    def outer() -> list[str]:
+        colour.set(colour.get() + "+")
+        return [colour.get(), *middle.remote()]
+
+    async def main() -> None:
+        async with app.run():
+            colour.set("red")
+            assert ["red+", "red+", "red+"] == await outer.remote.aio()
+            assert "red" == colour.get()
+
+    run(main)
+
+
+def test_a_second_attempt_runs_in_the_submitters_context(run_virtually: Run) -> None:
+    app = modal.App("my-app")
+    seen = []
+
+    @app.function(retries=1, timeout=5)
+    async def f(hang: bool) -> str:
+        seen.append(colour.get())
+        if len(seen) % 2:
+            if hang:
+                await sleep(100)
+            raise ValueError
+        return colour.get()
+
+    async def main() -> None:
+        async with app.run():
+            colour.set("red")
+            assert "red" == await f.remote.aio(False)
+            assert "red" == await f.remote.aio(True)
+            assert ["red"] * 4 == seen
+
+    run_virtually(main)
+
+
+# -- which thread -------------------------------------------------------------------------------------------
+
+
+def test_concurrent_sync_inputs_have_a_thread_each_and_no_more_than_slots(run: Run) -> None:
+    app = modal.App("my-app")
+    inside, together = Gauge(), threading.Barrier(3)
+    idents: set[int] = set()
+
+    @app.function(max_containers=1)
+    @modal.concurrent(max_inputs=3)
+    def f(_: int) -> None:
+        with inside.entered():
+            idents.add(threading.get_ident())
+            together.wait(PATIENCE_S)
+
+    async def main() -> None:
+        async with app.run():
+            await f.for_each.aio(range(12))
+            assert 3 == inside.peak
+            assert 3 == len(idents) == len(threads_of("f"))
+        assert [] == threads_of("f")
+
+    run(main)
+
+
+def test_threads_are_started_when_inputs_come_to_need_them(run: Run) -> None:
+    app = modal.App("my-app")
+
+    @app.function(max_containers=1)
+    @modal.concurrent(max_inputs=100)
+    def f(_: int) -> None:
+        pass
+
+    async def main() -> None:
+        async with app.run():
+            assert [] == threads_of("f")
+            for number in range(20):
+                await f.remote.aio(number)
+            assert len(threads_of("f")) <= 2
+
+    run(main)
+
+
+def test_a_scaled_down_container_gives_its_threads_up(run_virtually: Run) -> None:
+    app = modal.App("my-app")
+
+    @app.function(scaledown_window=5)
+    def f() -> None:
+        pass
+
+    async def main() -> None:
+        async with app.run():
+            await f.remote.aio()
+            assert 1 == len(threads_of("f"))
+            await sleep(6)
+            assert [] == threads_of("f")
+
+    run_virtually(main)
+
+
+def test_the_last_input_of_a_parked_thread_is_not_kept_alive(run: Run) -> None:
+    import gc
+    import weakref
+
+    class Payload:
+        pass
+
+    app = modal.App("my-app")
+
+    @app.function(max_containers=1)
+    def f(x: Any) -> Any:
+        return Payload()
+
+    async def main() -> None:
+        async with app.run():
+            given = Payload()
+            result = await f.remote.aio(given)
+            alive = [weakref.ref(given), weakref.ref(result)]
+            del given, result
+            for _ in range(100):
+                # The worker drops its references when it has reported; it may need a moment for that.
+                await sleep(0.001)
+                gc.collect()
+                if not any(ref() for ref in alive):
+                    break
+            assert [None, None] == [ref() for ref in alive]
+
+    run(main)
+
+
+def test_a_thread_that_cannot_be_started_is_the_failure_of_its_input(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = modal.App("my-app")
+    start = threading.Thread.start
+    refused = 0
+
+    def fails_once(self: threading.Thread) -> None:
+        nonlocal refused
+        if self.name.startswith("f/") and refused < 2:
+            refused += 1
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", fails_once)
+
+    @app.function(max_containers=1)
+    def f(x: int) -> int:
+        return x
+
+    async def main() -> None:
+        async with app.run():
+            for number in range(2):
+                with pytest.raises(RuntimeError, match="can't start new thread"):
+                    await f.remote.aio(number)
+            assert 3 == await f.remote.aio(3)
+            await at_rest(f)
+
+    run(main)
+
+
+# -- the ceiling ------------------------------------------------------------------------------------------------
+
+
+def test_an_app_never_has_more_threads_than_its_ceiling(run: Run) -> None:
+    app = modal.App("my-app", limits=modal.Limits(max_threads=4))
+    most = 0
+
+    def look() -> None:
+        nonlocal most
+        most = max(most, len(threads_of("f")) + len(threads_of("g")))
+
+    @app.function()
+    def f(x: int) -> int:
+        look()
+        time.sleep(0.0005)
+        return x
+
+    @app.function()
+    @modal.concurrent(max_inputs=2)
+    def g(x: int) -> int:
+        look()
+        time.sleep(0.0005)
+        return x
+
+    async def main() -> None:
+        async with app.run():
+
+            async def drain(h: Any) -> list[int]:
+                return [r async for r in h.map.aio(range(60))]
+
+            assert [list(range(60))] * 2 == await gather(lambda: drain(f), lambda: drain(g))
+            assert most <= 4
+
+    run(main)
+
+
+def test_at_the_ceiling_an_idle_container_makes_way_for_another_function(run_virtually: Run) -> None:
+    app = modal.App("my-app", limits=modal.Limits(max_threads=2))
+
+    @app.function(scaledown_window=1000)
+    def f(x: int) -> int:
+        return x
+
+    @app.function(scaledown_window=1000)
+    def g(x: int) -> int:
+        return x
+
+    async def main() -> None:
+        async with app.run():
+            start = now()
+            for _ in range(3):
+                assert [0, 1] == await gather(*[lambda x=x: f.remote.aio(x) for x in range(2)])
+                assert [0, 1] == await gather(*[lambda x=x: g.remote.aio(x) for x in range(2)])
+            # Nobody waited for a window to pass.
+            assert now() - start < 1
+
+    run_virtually(main)
+
+
+def test_every_holders_idle_containers_make_way_not_only_the_largest_ones(run_virtually: Run) -> None:
+    app = modal.App("my-app", limits=modal.Limits(max_threads=4))
+    go, inside = threading.Event(), Latch(3)
+
+    @app.function(scaledown_window=1000)
+    def busy() -> None:
+        inside.hit()
+        assert go.wait(PATIENCE_S)
+
+    @app.function(scaledown_window=1000)
+    def idle() -> None:
+        pass
+
+    @app.function()
+    def wants() -> int:
+        return 1
+
+    async def main() -> None:
+        async with app.run():
+            await idle.remote.aio()
+            calls = [busy.spawn() for _ in range(3)]
+            await inside.opened()
+            assert (1, 3) == (len(threads_of("idle")), len(threads_of("busy")))
+            assert 1 == await wants.remote.aio()
+            go.set()
+            for call in calls:
+                await call.get.aio()
+
+    run_virtually(main)
+
+
+def test_a_thousand_parameter_sets_share_few_threads_without_waiting_for_windows(run_virtually: Run) -> None:
+    app = modal.App("my-app", limits=modal.Limits(max_threads=5))
+
+    @app.cls(scaledown_window=1000)
+    class C:
+        x: int = modal.parameter()
+
+        @modal.method()
+        def f(self) -> int:
+            return self.x
+
+    async def main() -> None:
+        async with app.run():
+            assert list(range(60)) == await gather(*[C(x=x).f.remote.aio for x in range(60)])
+            assert now() < 1
+            # One after the other, with nobody waiting in between.
+            for x in range(60, 80):
+                assert x == await C(x=x).f.remote.aio()
+            assert now() < 1
+
+    run_virtually(main)
+
+
+def test_warm_containers_of_others_that_never_make_way_do_not_hold_up_the_rest(run_virtually: Run) -> None:
+    """A large request that cannot be met keeps threads for itself only for a while."""
+    app = modal.App("my-app", limits=modal.Limits(max_threads=4))
+
+    @app.function(min_containers=2)
+    def warm() -> int:
+        return 0
+
+    @app.function()
+    @modal.concurrent(max_inputs=3)
+    def large() -> int:
+        return 3
+
+    @app.function(max_containers=1, single_use_containers=True)
+    def small(x: int) -> int:
+        return x
+
+    async def main() -> None:
+        async with app.run():
+            await settle()
+            blocked = large.spawn()
+            await settle()
+            assert list(range(10)) == [r async for r in small.map.aio(range(10))]
+            assert now() < 60
+            warm.update_autoscaler(min_containers=0)
+            assert 3 == await blocked.get.aio()
+            assert now() < 120
+
+    run_virtually(main)
+
+
+def test_waiting_for_threads_is_no_slow_start(run_virtually: Run) -> None:
+    app = modal.App("my-app", limits=modal.Limits(max_threads=1))
+
+    @app.function()
+    def busy(done: Any) -> int:
+        assert done.wait(PATIENCE_S)
+        return 1
+
+    @app.function(startup_timeout=0.5)
+    def waits() -> int:
+        return 2
+
+    done = threading.Event()
+
+    async def main() -> None:
+        async with app.run():
+            first = busy.spawn(done)
+            await settle()
+            second = waits.spawn()
+            await settle()
+            assert (1, 1) == (waits.statistics().pending, waits.statistics().starting)
+            done.set()
+            assert [1, 2] == [await first.get.aio(), await second.get.aio()]
+            assert 0 == waits.statistics().start_failures
+
+    run_virtually(main)
+
+
+@pytest.mark.slow
+def test_waiting_for_threads_longer_than_the_startup_timeout_is_no_failed_start(run: Run) -> None:
+    app = modal.App("my-app", limits=modal.Limits(max_threads=1))
+
+    @app.function()
+    def busy() -> int:
+        time.sleep(0.06)
+        return 1
+
+    @app.function(startup_timeout=0.01)
+    def waits() -> int:
+        return 2
+
+    async def main() -> None:
+        async with app.run():
+            first = busy.spawn()
+            second = waits.spawn()
+            assert [1, 2] == [await first.get.aio(), await second.get.aio()]
+            assert 0 == waits.statistics().start_failures
+
+    run(main)
+
+
+def test_a_caller_that_gives_up_waiting_for_threads_leaves_the_queue(run_virtually: Run) -> None:
+    app = modal.App("my-app", limits=modal.Limits(max_threads=1))
+    done = threading.Event()
+
+    @app.function()
+    def busy() -> int:
+        assert done.wait(PATIENCE_S)
+        return 1
+
+    @app.function()
+    def waits(x: int) -> int:
+        return x
+
+    async def main() -> None:
+        async with app.run():
+            first = busy.spawn()
+            await settle()
+            given_up = waits.spawn(1)
+            await settle()
+            given_up.cancel()
+            await settle()
+            assert 0 == waits.statistics().containers
+            last = waits.spawn(2)
+            await settle()
+            done.set()
+            assert [1, 2] == [await first.get.aio(), await last.get.aio()]
+
+    run_virtually(main)
+
+
+def test_a_function_whose_containers_could_never_have_their_threads_is_refused() -> None:
+    with pytest.raises(InvalidError, match=r"(?s)8.*4|4.*8"):
+        app = modal.App("my-app", limits=modal.Limits(max_threads=4))
+
+        @app.function()
+        @modal.concurrent(max_inputs=8)
+        def f() -> None:
+            pass
+
+        with app.run():
+            f.remote()
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_two_functions_share_the_threads_fairly(run: Run, most: int) -> None:
+    app = modal.App("my-app", limits=modal.Limits(max_threads=most))
+    order: list[str] = []
+
+    @app.function(single_use_containers=True)
+    def f(x: int) -> None:
+        order.append("f")
+
+    @app.function(single_use_containers=True)
+    def g(x: int) -> None:
+        order.append("g")
+
+    async def main() -> None:
+        async with app.run():
+            calls = [f.spawn(x) for x in range(30)]
+            calls += [g.spawn(x) for x in range(30)]
+            for call in calls:
+                await call.get.aio()
+        # Of the first half of all inputs each function has its share.
+        first = order[:30]
+        assert 60 == len(order)
+        assert min(first.count("f"), first.count("g")) >= 8, order
+
+    run(main)
