@@ -103,4 +103,5 @@ class Running:
 
     def _stop_engine(self) -> None:
         assert self._engine is not None
-        self._engine.stop(patience_s=self.runtime.grace_s)
+        # A task that obeys needs a moment, also where no grace is given.
+        self._engine.stop(patience_s=max(1.0, self.runtime.grace_s))

@@ -198,6 +198,7 @@ class PoolSpec:
             self.policy(),
             startup_timeout_s=self.startup_timeout,
             grace_s=runtime.grace_s,
+            threads=workload.threads,
             referenced=referenced,
         )
         return supervisor

@@ -17,10 +17,11 @@ from collections.abc import (
     Iterator,
 )
 from contextlib import AsyncExitStack, aclosing
-from typing import Any, Generic, ParamSpec, TypeVar
+from itertools import count
+from typing import Any, Final, Generic, ParamSpec, TypeVar
 
 from actorpool._core._input import SUCCEEDED
-from actorpool._host._base import current_bridge
+from actorpool._host._base import current_bridge, current_host
 from actorpool._host._bridge import ThreadWaiter
 from actorpool.exception import InvalidError
 
@@ -37,6 +38,11 @@ R_co = TypeVar("R_co", covariant=True)
 AnyIterable = Iterable[Any] | AsyncIterable[Any]
 
 logger = logging.getLogger("actorpool")
+
+# Calls of functions that never wait may be done without the loop having a turn. After so many of them it gets one,
+# or a caller in a loop would starve everything else there: the actors, cancellation, closing.
+_YIELD_EVERY: Final = 64
+_done_at_once: Final = count(1)
 
 
 class Remote(Verb, Generic[P, R_co]):
@@ -92,6 +98,8 @@ class Remote(Verb, Generic[P, R_co]):
             except BaseException:
                 binding.dispatcher.cancel(input, f"the caller of '{self._name}' was cancelled")
                 raise
+        elif next(_done_at_once) % _YIELD_EVERY == 0:
+            await current_host().checkpoint()
         return outcome_of(input)  # type: ignore[no-any-return]
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import logging
 import math
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -99,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--version", action="version", version=f"actorpool {__version__}", help="show the version and exit"
     )
     _, unknown = parser.parse_known_args(words or ["--help"])
-    parser.error(f"there is no command '{unknown[0]}'; the command is: run")
+    parser.error(f"there is no command '{(unknown or words)[0]}'; the command is: run")
 
 
 def _grace(word: str) -> float:
@@ -240,10 +239,10 @@ def _cancel(scope: CancelScope) -> None:
 
 def _check_result_file(path: Path | None) -> None:
     """Find out before the run, not after it."""
-    if path is not None and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
-        raise CommandError(
-            f"the result cannot be written to '{path}': it is a folder, or that folder does not allow it"
-        )
+    if path is not None and path.is_dir():
+        raise CommandError(f"the result cannot be written to '{path}': that is a folder")
+    if path is not None and not path.parent.is_dir():
+        raise CommandError(f"the result cannot be written to '{path}': there is no folder '{path.parent}'")
 
 
 def _write_result(path: Path, result: object, name: str) -> None:
@@ -253,7 +252,10 @@ def _write_result(path: Path, result: object, name: str) -> None:
         raise CommandError(
             f"'{name}' returned a value of type {type(result).__name__}, and --write-result writes str or bytes only"
         )
-    path.write_bytes(result)
+    try:
+        path.write_bytes(result)
+    except OSError as error:
+        raise CommandError(f"the result cannot be written to '{path}': {error.strerror}") from error
 
 
 def _say(text: str) -> None:

@@ -69,7 +69,7 @@ class Dispatcher:
             container = self._pool.submit(input, self._clock())
             attention = self._pool.attention and self._claim()
         if container is not None:
-            self._send(container.handle, input)
+            self.send(container.handle, input)
         if attention:
             self._ask(attention)
 
@@ -80,7 +80,7 @@ class Dispatcher:
             attention = self._pool.attention and self._claim()
         for input in taken:
             assert input.container is not None
-            self._send(input.container.handle, input)
+            self.send(input.container.handle, input)
         if attention:
             self._ask(attention)
         return accepted
@@ -264,19 +264,24 @@ class Dispatcher:
         if attention & (SCALING | CONTROL):
             self._attend(attention)
 
-    def _send(self, handle: Any, input: Input) -> None:
-        try:
-            handle.send(input)
-        except HostClosedError as error:
-            # The loop ended without the app being closed: nothing will ever run there.
-            following: Input | None = input
-            while following is not None:
-                closed = ClosedError(
-                    f"input of '{following.target}' cannot run: the event loop of its app has ended; "
+    def send(self, handle: Any, input: Input) -> None:
+        """Hand `input` to the container in whose slot it is; if that cannot run it, that is the input's failure."""
+        sending: Input | None = input
+        while sending is not None:
+            try:
+                handle.send(sending)
+                return
+            except HostClosedError as error:
+                # The loop ended without the app being closed: nothing will ever run there.
+                failure: Exception = ClosedError(
+                    f"input of '{sending.target}' cannot run: the event loop of its app has ended; "
                     "close the app before the loop"
                 )
-                closed.__cause__ = error
-                following = self.complete(following, FAILED, closed)
+                failure.__cause__ = error
+            except RuntimeError as error:
+                # The machine has no thread left for it.
+                failure = error
+            sending = self.complete(sending, FAILED, failure)
 
     def interrupt(self, input: Input) -> None:
         """Interrupt the work of `input`, whose outcome is settled."""

@@ -48,7 +48,7 @@ class AppRuntime:
         self.name = name
         self.host = host
         self.grace_s = grace_s
-        self.gate = ThreadGate(host, ThreadBudget(max_threads), self._crowded)
+        self.gate = ThreadGate(host, ThreadBudget(max_threads), self._crowded, self._take_threads)
         self.watch = open_watch(host, block_warning_s, owns=self._owns, busy=self._runs_async)
         """Sees to it that the user is told when an asynchronous function blocks the loop."""
         # {key: supervisor}; a key is a function's name, or a class with its parameters.
@@ -168,6 +168,8 @@ class AppRuntime:
             self._drain_scope.cancel()
 
     async def _supervise(self, key: Hashable, supervisor: Supervisor) -> None:
+        if self.gate.crowded and supervisor.threads:
+            supervisor.dispatcher.handle(fx.Crowded(waiting=True))
         try:
             await supervisor.run()
         except Exception:
@@ -178,10 +180,18 @@ class AppRuntime:
                 if self._supervisors.get(key) is supervisor:
                     del self._supervisors[key]
 
-    def _crowded(self, owner: Hashable, waiting: bool) -> None:
+    def _crowded(self, waiting: bool) -> None:
+        """Have idle containers make way for those that wait for threads, or no longer."""
         for supervisor in list(self._supervisors.values()):
-            if supervisor.name == owner:
+            if supervisor.threads:
                 supervisor.tell(fx.Crowded(waiting))
+
+    def _take_threads(self, owner: Hashable, threads: int) -> None:
+        """Have busy containers of `owner` make way: it holds more than its share while others wait."""
+        of_owner = [supervisor for supervisor in self._supervisors.values() if supervisor.name == owner]
+        largest = max(of_owner, key=lambda supervisor: supervisor.dispatcher.read(_size), default=None)
+        if largest is not None:
+            largest.tell(fx.Crowded(waiting=True, give=max(1, threads // largest.threads)))
 
     # -- any thread ------------------------------------------------------------------------------
 
@@ -262,6 +272,10 @@ class AppRuntime:
             supervisor.refuse()
             return
         self._nursery.start_soon(self._supervise, key, supervisor, name=f"supervisor of {supervisor.name}")
+
+
+def _size(pool: Pool) -> int:
+    return pool.size
 
 
 def _arrived(pool: Pool) -> int:

@@ -51,9 +51,12 @@ class Supervisor:
         *,
         startup_timeout_s: float | None,
         grace_s: float,
+        threads: int = 0,
         referenced: Callable[[], bool] | None = None,
     ) -> None:
         self.name = name
+        self.threads = threads
+        """How many of the app's threads each container holds."""
         self._referenced = referenced
         self.forget: Callable[[], bool] | None = None
         """Set by the runtime: drop this supervisor from the app unless a handle refers to it; True if dropped."""
@@ -262,7 +265,7 @@ class Supervisor:
                     container.handle.stop()
                 case fx.Deliver(container, inputs):
                     for input in inputs:
-                        container.handle.send(input)
+                        self.dispatcher.send(container.handle, input)
                 case fx.Settle(input):
                     if input.sink is not None:
                         input.sink(input)

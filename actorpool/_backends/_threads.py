@@ -106,8 +106,14 @@ class ThreadSlots:
             if number > self._most:
                 return
             thread = threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                # The machine has no further thread for this process: those there are serve the queue.
+                if not self._threads:
+                    raise
+                return
             self._threads.append(thread)
-        thread.start()
 
     def _ended(self) -> None:
         with self._lock:

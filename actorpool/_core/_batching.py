@@ -206,10 +206,9 @@ class BatchingPool(Pool):
     def next_tick(self) -> float | None:
         """Return the instant at which a `Ticked` is due although nothing happens."""
         due = super().next_tick()
-        while self._forming and self._forming[0][1].state != PENDING:
-            self._forming.popleft()
         if not self._forming:
             return due
+        # Of a tombstone, at worst: then the tick finds nothing to do, and the next one is due later.
         closing = self._forming[0][0] + self._batching.wait_ms / 1000
         return closing if due is None else min(due, closing)
 

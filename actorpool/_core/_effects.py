@@ -87,6 +87,8 @@ class Crowded:
     """Others wait for threads that this pool's containers hold; or (not `waiting`) they wait no more."""
 
     waiting: bool
+    give: int = 0
+    """How many containers are to make way although they are busy, for this pool holds more than its share."""
 
 
 @frozen

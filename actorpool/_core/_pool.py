@@ -329,6 +329,9 @@ class Pool(Attempts):
         self.crowded = event.waiting
         self.attention |= SCALING
         self._make_way(effects)
+        if event.give:
+            self._let_go(min(event.give, self.size - self.settings.min_containers), effects)
+            self.attention |= SCALING
 
     def _closed(self, event: fx.Closed, now: float, effects: list[fx.Effect]) -> None:
         self.accepting = False
@@ -417,8 +420,11 @@ class Pool(Attempts):
             return
         while self.size > bound and self._starting:
             self._stop(next(reversed(self._starting)), effects)
-        surplus = self.size - bound
-        for container in [c for _, c in zip(range(max(0, surplus)), self._placement, strict=False)]:
+        self._let_go(self.size - bound, effects)
+
+    def _let_go(self, count: int, effects: list[fx.Effect]) -> None:
+        """Stop `count` ready containers, the least loaded first; busy ones when they have drained."""
+        for container in [c for _, c in zip(range(max(0, count)), self._placement, strict=False)]:
             if container.inputs:
                 self._placement.remove(container, len(container.inputs))
                 self.drain(container)

@@ -207,6 +207,23 @@ class ThreadBudget(Generic[TicketT]):
                 return owner
         return None
 
+    def excess(self) -> tuple[Hashable, int] | None:
+        """Return the owner with the most threads, and how many of them others that wait should have instead.
+
+        None if all is fair, or nobody waits. With those threads moved, the poorest of the waiting owners has no more
+        than the richest had; where the ceiling is too low for both of them, they take turns.
+        """
+        richest = self.over_share()
+        if richest is None:
+            return None
+        poorest = min((owner for owner in self._ring if owner != richest), key=self.held)
+        queue = self._ring[poorest].values()
+        need = next(iter(queue)).count
+        gap = self.held(richest) - self.held(poorest)
+        if gap < need:
+            return None
+        return richest, max(need, min(gap // 2, sum(request.count for request in queue)))
+
     def statistics(self) -> ThreadBudgetStatistics:
         """Return a snapshot of who holds threads and who waits."""
         return ThreadBudgetStatistics(

@@ -26,7 +26,9 @@ def supervisors(app: modal.App) -> dict[Any, Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_thousands_of_parameter_sets_come_and_go(run_virtually: Run, virtual_host_name: str, kind: str) -> None:
+def test_thousands_of_parameter_sets_come_and_go(
+    run_virtually: Run, virtual_host_name: str, kind: str
+) -> None:
     app = modal.App("my-app")
     many = 2000 if (kind, virtual_host_name) == ("async", "asyncio") else 200
 
@@ -275,7 +277,9 @@ def test_a_parameter_set_used_from_many_threads_has_one_pool() -> None:
 # -- warm containers -------------------------------------------------------------------------------------------
 
 
-def test_warm_containers_of_functions_and_default_instances_are_there_before_any_input(run_virtually: Run) -> None:
+def test_warm_containers_of_functions_and_default_instances_are_there_before_any_input(
+    run_virtually: Run,
+) -> None:
     app = modal.App("my-app")
     entered = []
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import logging
 import threading
@@ -778,7 +779,7 @@ def test_callers_in_threads_get_an_error_when_the_loop_ends_without_the_app(
         for name in ("hangs", "hangs_in_a_thread"):
             # One that runs and one that is pending.
             for _ in range(2):
-                results.append(in_thread(lambda f=functions[name]: WAITING[way](f)))
+                results.append(in_thread(functools.partial(WAITING[way], functions[name])))
         await inside.opened()
 
     _run_without_task_check(run, main)
@@ -824,7 +825,7 @@ def test_callers_in_threads_get_an_error_when_the_loop_is_closed_with_the_app_op
         assert 1 == await functions["idles_in_a_thread"].remote.aio()
         for name in ("hangs", "hangs_in_a_thread"):
             for _ in range(2):
-                results.append(in_thread(lambda f=functions[name]: WAITING[way](f)))
+                results.append(in_thread(functools.partial(WAITING[way], functions[name])))
         await inside.opened()
 
     loop = _new_loop(loop_kind)
@@ -837,7 +838,8 @@ def test_callers_in_threads_get_an_error_when_the_loop_is_closed_with_the_app_op
             result()
     functions["go"].set()
     _check_dead(app, functions)
-    del loop, results, main
+    results.clear()
+    del loop, main
     gc.collect()
     leaves_nothing()
 

@@ -535,3 +535,84 @@ def test_two_functions_share_the_threads_fairly(run: Run, most: int) -> None:
         assert min(first.count("f"), first.count("g")) >= 8, order
 
     run(main)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ceiling", [1, 3])
+def test_a_function_under_steady_load_leaves_its_share_to_one_that_comes_later(
+    run: Run, monkeypatch: pytest.MonkeyPatch, ceiling: int
+) -> None:
+    from actorpool._backends import _thread_gate
+
+    monkeypatch.setattr(_thread_gate, "_TURN_S", 0.01)
+    app = modal.App("my-app", limits=modal.Limits(max_threads=ceiling, map_in_flight=10))
+    served = Latch()
+
+    @app.function()
+    def steady(x: int) -> int:
+        time.sleep(0.0002)
+        return x
+
+    @app.function()
+    def late(x: int) -> int:
+        return x
+
+    def until_served() -> Any:
+        number = 0
+        while not served.is_open and number < 50_000:
+            yield number
+            number += 1
+
+    async def main() -> None:
+        async with app.run():
+
+            async def load() -> int:
+                return len([r async for r in steady.map.aio(until_served())])
+
+            async def come_later() -> None:
+                await sleep(0.03)
+                try:
+                    assert list(range(3)) == [await late.remote.aio(x) for x in range(3)]
+                finally:
+                    served.hit()
+
+            count, error = await gather(load, come_later)
+            assert error is None, error
+            # It was served while the load lasted, and the load went on.
+            assert 0 < count < 50_000
+            await at_rest(steady, late)
+
+    run(main)
+
+
+def test_warm_containers_do_not_make_way_when_they_are_busy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from actorpool._backends import _thread_gate
+
+    monkeypatch.setattr(_thread_gate, "_TURN_S", 0.002)
+    app = modal.App("my-app", limits=modal.Limits(max_threads=2))
+    go, inside = threading.Event(), Latch(2)
+
+    @app.function(min_containers=2)
+    def warm() -> int:
+        inside.hit()
+        assert go.wait(PATIENCE_S)
+        return 1
+
+    @app.function()
+    def waits() -> int:
+        return 2
+
+    async def main() -> None:
+        async with app.run():
+            calls = [warm.spawn() for _ in range(2)]
+            await inside.opened()
+            waiting = waits.spawn()
+            await sleep(0.02)
+            assert (2, 2) == (warm.statistics().running, warm.statistics().ready)
+            go.set()
+            for call in calls:
+                assert 1 == await call.get.aio()
+            warm.update_autoscaler(min_containers=0)
+            assert 2 == await waiting.get.aio()
+
+    run(main)

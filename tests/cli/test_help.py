@@ -104,6 +104,7 @@ def _parts(command: Command, *words: str) -> tuple[object, str, str]:
     [
         (["walk"], "actorpool: error: there is no command 'walk'"),
         (["--fast"], "actorpool: error: there is no command '--fast'"),
+        (["--"], "actorpool: error: there is no command '--'"),
         (["run"], "actorpool run: error: the following arguments are required: FILE[::NAME]"),
         (["run", "-w"], "actorpool run: error: argument -w/--write-result: expected one argument"),
         (["run", "--fast", "p.py"], "actorpool run: error: unrecognized arguments: --fast"),

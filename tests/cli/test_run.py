@@ -127,10 +127,21 @@ def test_a_result_of_another_type_is_not_written(command: Command, kind: str) ->
 def test_where_a_result_cannot_be_written_nothing_runs(command: Command) -> None:
     command.write("say('loaded')\n@app.function()\ndef f(): return ''")
 
-    for place in (".", "missing/result"):
+    for place, reason in ((".", "that is a folder"), ("missing/result", "there is no folder 'missing'")):
         done = command("run", "-w", place, "program.py")
         assert (1, "") == (done.status, done.out)
-        assert f"the result cannot be written to '{place}'" in done.err
+        assert f"the result cannot be written to '{place}': {reason}\n" in done.err
+
+
+def test_a_result_that_cannot_be_written_after_all_says_why(command: Command) -> None:
+    command.write("import os\nos.mkdir('result')\n@app.function()\ndef f(): return ''")
+
+    done = command("run", "-q", "-w", "result", "program.py")
+
+    assert (1, "actorpool run: error: the result cannot be written to 'result': Is a directory\n") == (
+        done.status,
+        done.err,
+    )
 
 
 def test_a_failure_shows_the_users_lines_only_and_is_status_1(command: Command, kind: str) -> None:

@@ -156,6 +156,16 @@ def test_an_input_cancelled_while_forming_is_left_out() -> None:
     assert 1 == rig.pool.counts(rig.now).cancelled
 
 
+def test_a_place_left_while_forming_goes_to_the_next_input() -> None:
+    rig = BatchingRig(size=3)
+    rig.start()
+    first, second = rig.give(1), rig.give(2)
+    rig.cancel(second)
+    rest = [rig.give(3), rig.give(4)]
+    rig.attend()
+    assert [first, *rest] == rig.running[0].members
+
+
 def test_a_batch_of_nobody_is_not_run() -> None:
     rig = BatchingRig(wait_ms=1000)
     rig.start()
@@ -189,6 +199,25 @@ def test_a_pending_batch_whose_members_have_all_left_is_called_off() -> None:
     assert (CANCELLED, 0) == (waiting[0].state, rig.pool.pending)
     rig.finish(running, SUCCEEDED, [1, 2])
     assert [] == rig.running
+
+
+def test_a_pending_batch_runs_for_those_who_are_left() -> None:
+    rig = BatchingRig(size=2, max_containers=1)
+    rig.start()
+    inputs = [rig.give(x) for x in range(4)]
+    rig.attend()
+    rig.cancel(inputs[2])
+    rig.finish(rig.running[0], SUCCEEDED, [0, 1])
+    rig.finish(rig.running[0], SUCCEEDED, [2, 3])
+    assert [SUCCEEDED, SUCCEEDED, CANCELLED, SUCCEEDED] == states(*inputs)
+
+
+def test_aborting_settles_nobody_twice() -> None:
+    rig = BatchingRig(wait_ms=60_000)
+    first, second = rig.give(1), rig.give(2)
+    rig.cancel(first)
+    effects = rig.tell(fx.Aborted(ClosedError("closed")))
+    assert [second] == [effect.input for effect in effects if isinstance(effect, fx.Settle)]
 
 
 def test_limits_count_inputs_not_batches() -> None:

@@ -459,3 +459,13 @@ def test_a_pool_in_which_nothing_runs_has_no_deadline() -> None:
     assert rig.timer is None
     rig.submit()
     assert rig.pool.attention & CONTROL
+
+
+def test_a_spawned_input_is_tried_again_within_its_own_allowance() -> None:
+    rig = Rig(retries=1)
+    rig.start()
+    input = rig.spawn()
+    rig.fail(input)
+    assert (DELAYED, 1) == (input.state, rig.pool.pending)
+    rig.advance(1)
+    assert (RUNNING, 0) == (input.state, rig.pool.pending)
