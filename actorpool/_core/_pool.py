@@ -269,6 +269,7 @@ class Pool(Attempts):
         self.settings = event.settings
         self.attention |= SCALING
         self._hold_maximum(effects)
+        self._make_way(effects)
 
     def _decided(self, event: fx.Decided, now: float, effects: list[fx.Effect]) -> None:
         if self._shutting_down:

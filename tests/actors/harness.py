@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -58,6 +59,11 @@ async def at_every_step(
 
 async def at_rest(*functions: Any) -> None:
     """Return when nothing moves any more; nothing may run or be pending then."""
+    await settle()
+    # A thread ends in its own time, which is real time also where the clock is virtual.
+    patience = time.monotonic() + 10
+    while time.monotonic() < patience and any(function.statistics().abandoned for function in functions):
+        await settle()
     await settle()
     for function in functions:
         statistics = function.statistics()

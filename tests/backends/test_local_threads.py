@@ -585,7 +585,9 @@ def test_a_function_under_steady_load_leaves_its_share_to_one_that_comes_later(
     run(main)
 
 
-def test_warm_containers_do_not_make_way_when_they_are_busy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warm_containers_do_not_make_way_when_they_are_busy(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from actorpool._backends import _thread_gate
 
     monkeypatch.setattr(_thread_gate, "_TURN_S", 0.002)

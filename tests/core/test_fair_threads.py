@@ -119,3 +119,12 @@ def test_a_container_that_starts_is_not_called_off_for_it() -> None:
     rig.ask()
     rig.tell(fx.Crowded(True, give=1))
     assert 1 == rig.pool.size
+
+
+def test_while_others_wait_a_lowered_minimum_lets_idle_containers_go_at_once() -> None:
+    rig = Rig(min_containers=2)
+    rig.start(2)
+    rig.tell(fx.Crowded(True))
+    assert 2 == rig.pool.size
+    rig.change(min_containers=1)
+    assert 1 == rig.pool.size
