@@ -269,7 +269,8 @@ class Pool(Attempts):
         self.settings = event.settings
         self.attention |= SCALING
         self._hold_maximum(effects)
-        self._make_way(effects)
+        if self.crowded:
+            self.attention |= CONTROL  # idle containers that only the minimum held are to make way
 
     def _decided(self, event: fx.Decided, now: float, effects: list[fx.Effect]) -> None:
         if self._shutting_down:

@@ -969,3 +969,35 @@ def test_a_policy_that_cannot_be_made_fails_the_start_and_leaves_nothing(
     with pytest.raises(LookupError):
         app.deploy()
     leaves_nothing()
+
+
+@pytest.mark.slow
+def test_a_coroutine_that_refuses_its_cancellation_does_not_hold_up_the_end_of_a_sync_run(
+    app: modal.App, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from actorpool._host._engine import EngineThread
+
+    stop = EngineThread.stop
+    monkeypatch.setattr(EngineThread, "stop", lambda self, patience_s=None: stop(self, patience_s=0.05))
+    over, inside = threading.Event(), Latch()
+
+    @app.function()
+    async def f() -> None:
+        inside.hit()
+        while not over.is_set():
+            try:
+                await asyncio.sleep(0.005)
+            except asyncio.CancelledError:
+                pass
+
+    with caplog.at_level(logging.WARNING, "actorpool"):
+        with app.run(grace=0.01):
+            call = f.spawn()
+            inside.wait()
+        assert "not running" in repr(app)
+    with pytest.raises(ClosedError):
+        call.get()
+    assert [
+        "actorpool my-app still runs a coroutine that refused its cancellation; it ends when that returns"
+    ] == [message for message in caplog.messages if "refused" in message]
+    over.set()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from actorpool._core import _effects as fx
 from actorpool._core._container import Phase
-from actorpool._core._flow import SCALING
+from actorpool._core._flow import CONTROL, SCALING
 from actorpool._core._threads import ThreadBudget
 from tests.core.pools import Passive, Rig
 
@@ -127,4 +127,6 @@ def test_while_others_wait_a_lowered_minimum_lets_idle_containers_go_at_once() -
     rig.tell(fx.Crowded(True))
     assert 2 == rig.pool.size
     rig.change(min_containers=1)
+    assert rig.pool.attention & CONTROL
+    rig.tick()
     assert 1 == rig.pool.size
