@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from actorpool._core import _effects as fx
+from actorpool._core._scaling import WindowPolicy
 
 if TYPE_CHECKING:
     from actorpool._core._scaling import Decision, ScalingPolicy, Snapshot
@@ -97,7 +98,7 @@ class Autoscaler:
                 await self._signal.wait()
                 self._disarm()
                 snapshot = self._dispatcher.snapshot()
-                decision = self._policy.decide(snapshot)
+                decision = self._decide(snapshot)
                 self._record(snapshot, decision)
                 if decision.wake_at is not None:
                     self._timer = self._host.call_at(decision.wake_at, self._signal.notify)
@@ -105,6 +106,18 @@ class Autoscaler:
                 await self._applied.wait()
         finally:
             self._disarm()
+
+    def _decide(self, snapshot: Snapshot) -> Decision:
+        try:
+            return self._policy.decide(snapshot)
+        except Exception:
+            # The user's policy: its failure must not cost the function its pool.
+            logger.exception(
+                "the policy of function %s raised; it is replaced by the default one until the app runs anew",
+                self._name,
+            )
+            self._policy = WindowPolicy()
+            return self._policy.decide(snapshot)
 
     def _disarm(self) -> None:
         if self._timer is not None:

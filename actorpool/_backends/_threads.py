@@ -32,6 +32,7 @@ class ThreadSlots:
         "_calls",
         "_closed",
         "_complete",
+        "_gone",
         "_host",
         "_left",
         "_lock",
@@ -50,6 +51,7 @@ class ThreadSlots:
         self._queue: SimpleQueue[Input | Callable[[], None] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
+        self._gone: list[threading.Thread] = []
         self._left = 0
         self._closed: Callable[[], None] | None = None
 
@@ -97,7 +99,7 @@ class ThreadSlots:
 
     def join(self) -> None:
         """Wait for the threads that have said they ended: a matter of microseconds."""
-        for thread in self._threads:
+        for thread in self._gone:
             thread.join(0.05)
 
     def _grow(self) -> None:
@@ -117,6 +119,7 @@ class ThreadSlots:
 
     def _ended(self) -> None:
         with self._lock:
+            self._gone.append(threading.current_thread())
             self._left -= 1
             left = self._left
         if not left and self._closed is not None:

@@ -69,6 +69,17 @@ def register(name: str, function: Pool, at_once: int) -> None:
 
         return await asyncio.gather(*(one(x) for x in range(n)))
 
+    @contender(name, requires="aiometer")
+    async def aiometer(n: int) -> list[int]:
+        from aiometer import run_all
+
+        return await run_all([partial(body, x) for x in range(n)], max_at_once=at_once)
+
+
+def register_workers(name: str, function: Pool, at_once: int) -> None:
+    """Register workers on one queue; where nothing is ever suspended the first one would do it all, as a plain loop."""
+    body: Body = function.get_raw_f()
+
     @contender(name, "Queue + workers")
     async def workers(n: int) -> list[int]:
         queue: asyncio.Queue[int] = asyncio.Queue()
@@ -83,12 +94,6 @@ def register(name: str, function: Pool, at_once: int) -> None:
             queue.put_nowait(x)
         await asyncio.gather(*(work() for _ in range(at_once)))
         return results
-
-    @contender(name, requires="aiometer")
-    async def aiometer(n: int) -> list[int]:
-        from aiometer import run_all
-
-        return await run_all([partial(body, x) for x in range(n)], max_at_once=at_once)
 
 
 def register_floor(name: str, function: Pool, at_once: int) -> None:
@@ -124,6 +129,7 @@ workload(
     goals=(Goal("must", 0.6, "Semaphore + gather"), Goal("ambition", 1.4, "floor")),
 )
 register("async-map-suspended", suspended, 100)
+register_workers("async-map-suspended", suspended, 100)
 register_floor("async-map-suspended", suspended, 100)
 
 workload(
@@ -135,6 +141,7 @@ workload(
     goals=(Goal("must", 75.0), Goal("ambition", 88.0)),
 )
 register("async-sleep", asleep, 1000)
+register_workers("async-sleep", asleep, 1000)
 
 
 @contender("async-sleep", "tasks on one iterator", role="floor")

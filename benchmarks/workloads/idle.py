@@ -46,7 +46,7 @@ async def idle(seconds: int) -> tuple[float, float]:
     import resource
 
     # The first pause lets timers of the warm-up run out.
-    await asyncio.sleep(min(0.3, seconds))
+    await asyncio.sleep(min(1.5, seconds))
     used, begin = process_time(), perf_counter()
     switches = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
     await asyncio.sleep(seconds)

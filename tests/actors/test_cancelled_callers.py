@@ -181,7 +181,7 @@ def test_remote_may_be_cancelled_at_every_step(
                 await sleep(61)
                 assert 0 == f.statistics().containers
 
-            assert await at_every_step(call, afterwards) >= 2
+            assert await at_every_step(call, afterwards) >= 1
             assert 0 == f.statistics().failed
 
     run_virtually(main)
@@ -203,7 +203,7 @@ def test_map_may_be_cancelled_at_every_step(run_virtually: Run, kind: str, setti
                 assert 3 == await f.remote.aio(2)
                 await at_rest(f)
 
-            assert await at_every_step(call, afterwards) >= 2
+            assert await at_every_step(call, afterwards) >= 1
             assert 0 == f.statistics().failed
 
     run_virtually(main)
@@ -234,7 +234,7 @@ def test_a_map_of_an_async_iterator_may_be_cancelled_at_every_step(run_virtually
                 assert 3 == await f.remote.aio(2)
                 await at_rest(f)
 
-            assert await at_every_step(call, afterwards) >= 2
+            assert await at_every_step(call, afterwards) >= 1
 
     run_virtually(main)
 
@@ -279,7 +279,7 @@ def test_for_each_may_be_cancelled_at_every_step(run_virtually: Run, kind: str) 
                 assert 3 == await f.remote.aio(2)
                 await at_rest(f)
 
-            assert await at_every_step(call, afterwards) >= 2
+            assert await at_every_step(call, afterwards) >= 1
 
     run_virtually(main)
 

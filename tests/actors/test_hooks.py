@@ -548,7 +548,7 @@ def test_a_sync_enter_hook_that_hangs_fails_after_the_startup_timeout(
     app = modal.App("my-app")
     go = threading.Event()
 
-    @app.cls(startup_timeout=0.3, max_containers=1)
+    @app.cls(startup_timeout=0.15, max_containers=1)
     class C:
         @modal.enter()
         def load(self) -> None:
@@ -561,7 +561,7 @@ def test_a_sync_enter_hook_that_hangs_fails_after_the_startup_timeout(
     async def main() -> None:
         async with app.run(grace=0.01):
             obj = C()
-            with pytest.raises(ContainerStartError, match=r"startup_timeout of 0\.3 s"):
+            with pytest.raises(ContainerStartError, match=r"startup_timeout of 0\.15 s"):
                 await obj.f.remote.aio()
             assert any("its threads still run user code" in message for message in caplog.messages)
             go.set()
