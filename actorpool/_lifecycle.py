@@ -31,6 +31,7 @@ from . import _deployments
 from ._binding import Binding
 from ._pool_ref import PoolRef, PoolRefs
 from ._running import Running
+from ._spec import check_options
 
 if TYPE_CHECKING:
     from actorpool._actors._dispatch import Dispatcher
@@ -59,13 +60,15 @@ class Contents:
 class AppRun(Generic[AppT]):
     """What `app.run()` returns: enter it with `with` or `async with`; it yields the app."""
 
-    def __init__(self, app: AppT, life: Lifecycle, grace: float) -> None:
+    def __init__(self, app: AppT, life: Lifecycle, grace: float, name: str | None = None) -> None:
         self._app = app
         self._life = life
+        self._name = name
         self._grace = check_seconds("grace", grace, zero=True)
         self._running: Running | None = None
 
     def __enter__(self) -> AppT:
+        self._rename()
         self._running = self._life.start_engine(self._grace)
         return self._app
 
@@ -80,8 +83,13 @@ class AppRun(Generic[AppT]):
         self._life.close_blocking(self._running, drain=exc_type is None)
 
     async def __aenter__(self) -> AppT:
+        self._rename()
         self._running = await self._life.start(self._grace)
         return self._app
+
+    def _rename(self) -> None:
+        if self._name is not None and not self._life.running:
+            self._life.rename(self._name)
 
     async def __aexit__(
         self,
@@ -100,7 +108,7 @@ class Run(Generic[AppT]):
         self._app = app
         self._life = life
 
-    def __call__(self, *, grace: float = 10.0) -> AppRun[AppT]:
+    def __call__(self, *, name: str | None = None, grace: float = 10.0, **cloud_only: object) -> AppRun[AppT]:
         """Run the app for the length of a `with` or `async with` block.
 
         `async with` puts the actors on the running loop, asyncio or trio; `with` starts one engine thread for
@@ -108,16 +116,20 @@ class Run(Generic[AppT]):
         nothing remains; after an exception, and on cancellation, they are cancelled at once.
 
         Args:
+            name: The app's name from here on; default the one it has.
             grace: Longest drain, and longest time for interrupted work and each exit hook to end, in seconds.
+            cloud_only: None; what only Modal's cloud has is refused by name.
 
         Raises:
             ConflictError: On entering, if the app is running already.
+            InvalidError: For what only Modal's cloud has.
         """
-        return AppRun(self._app, self._life, grace)
+        check_options("app.run", cloud_only)
+        return AppRun(self._app, self._life, grace, name)
 
-    def aio(self, *, grace: float = 10.0) -> AppRun[AppT]:
+    def aio(self, *, name: str | None = None, grace: float = 10.0, **cloud_only: object) -> AppRun[AppT]:
         """Do the same."""
-        return AppRun(self._app, self._life, grace)
+        return self(name=name, grace=grace, **cloud_only)
 
 
 class Deploy(Generic[AppT]):
@@ -127,7 +139,9 @@ class Deploy(Generic[AppT]):
         self._app = app
         self._life = life
 
-    def __call__(self, *, name: str | None = None, strategy: str = "rolling", grace: float = 10.0) -> AppT:
+    def __call__(
+        self, *, name: str | None = None, strategy: str = "rolling", grace: float = 10.0, **cloud_only: object
+    ) -> AppT:
         """Start the app and keep it running until `stop`, or until this process ends; return it.
 
         A deployment of the same name is replaced: handles from `from_name` follow, the decorators' settings are
@@ -137,10 +151,12 @@ class Deploy(Generic[AppT]):
             name: The name for lookups; default the app's own.
             strategy: "rolling" lets the old containers drain, "recreate" ends them first.
             grace: As for `run`.
+            cloud_only: None; what only Modal's cloud has is refused by name.
 
         Raises:
             InvalidError: Without any name, or on the thread of a running loop that the old deployment lives on.
         """
+        check_options("app.deploy", cloud_only)
         name = self._life.deploy_name(name, strategy)
         if current_bridge() is not None:
             raise InvalidError(
@@ -150,8 +166,11 @@ class Deploy(Generic[AppT]):
         self._life.deploy_on_engine(name, grace, recreate=strategy == "recreate")
         return self._app
 
-    async def aio(self, *, name: str | None = None, strategy: str = "rolling", grace: float = 10.0) -> AppT:
+    async def aio(
+        self, *, name: str | None = None, strategy: str = "rolling", grace: float = 10.0, **cloud_only: object
+    ) -> AppT:
         """Do the same, with the actors on the running loop. Stop the app before that loop ends."""
+        check_options("app.deploy.aio", cloud_only)
         name = self._life.deploy_name(name, strategy)
         await self._life.deploy(name, grace, recreate=strategy == "recreate")
         return self._app

@@ -41,14 +41,17 @@ CLOUD_ONLY: Final = frozenset(
         "cloud",
         "cpu",
         "cluster_size",
+        "detach",
         "enable_memory_snapshot",
         "env",
+        "environment_name",
         "ephemeral_disk",
         "experimental_options",
         "gpu",
         "i6pn",
         "image",
         "include_source",
+        "interactive",
         "memory",
         "mounts",
         "network_file_systems",
@@ -60,6 +63,9 @@ CLOUD_ONLY: Final = frozenset(
         "routing_region",
         "secrets",
         "serialized",
+        "tag",
+        "tags",
+        "version",
         "volumes",
         "block_network",
         "cloud_bucket_mounts",
@@ -84,7 +90,7 @@ def check_options(where: str, options: Mapping[str, object]) -> None:
     for name in options:
         if name in CLOUD_ONLY:
             raise InvalidError(
-                f"{where} got {name}=, which only means something in Modal's cloud; actorpool runs the function in "
+                f"{where} got {name}=, which only means something in Modal's cloud; actorpool runs functions in "
                 f"this process: remove {name}="
             )
         if name in RENAMED:

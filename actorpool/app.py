@@ -124,8 +124,8 @@ class App:
 
     @property
     def name(self) -> str | None:
-        """The name given to the constructor."""
-        return self._name
+        """The app's name: the one given to the constructor, or by the latest `run(name=)`."""
+        return self._contents.name
 
     @property
     def registered_functions(self) -> dict[str, Function[..., Any, Any]]:
@@ -155,6 +155,7 @@ class App:
         timeout: float = 300,
         startup_timeout: float | None = None,
         schedule: Cron | Period | None = None,
+        is_generator: bool | None = None,
         single_use_containers: bool = False,
         limits: Limits | None = None,
         policy: PolicyFactory | None = None,
@@ -172,6 +173,7 @@ class App:
             timeout: Longest execution of one attempt, in seconds, from the moment a slot takes the input.
             startup_timeout: Longest start of a container, in seconds; default `timeout`.
             schedule: Run without arguments at these times, while the app is running.
+            is_generator: What the function is found to be anyway; a value that contradicts it is refused.
             single_use_containers: Whether a container ends after one input.
             limits: Limits of this function; default the app's.
             policy: Makes the function's scaling policy; default the app's.
@@ -190,6 +192,7 @@ class App:
                 raw,
                 name=name,
                 schedule=schedule,
+                is_generator=is_generator,
                 options={
                     "min_containers": min_containers,
                     "max_containers": max_containers,
@@ -212,7 +215,13 @@ class App:
         return _FunctionDecorator(decorate)
 
     def _add_function(
-        self, raw: Any, *, name: str | None, schedule: Cron | Period | None, options: dict[str, Any]
+        self,
+        raw: Any,
+        *,
+        name: str | None,
+        schedule: Cron | Period | None,
+        is_generator: bool | None,
+        options: dict[str, Any],
     ) -> Function[..., Any, Any]:
         if inspect.isclass(raw):
             raise TypeError(
@@ -227,7 +236,13 @@ class App:
             )
         if not callable(raw):
             raise TypeError(f"@app.function is for functions, not for {raw!r}")
-        is_generator = inspect.isgeneratorfunction(raw) or inspect.isasyncgenfunction(raw)
+        found = inspect.isgeneratorfunction(raw) or inspect.isasyncgenfunction(raw)
+        if is_generator not in (None, found):
+            raise InvalidError(
+                f"is_generator={is_generator!r} contradicts function '{getattr(raw, '__name__', raw)}', which is "
+                f"{'a' if found else 'no'} generator function; leave is_generator out"
+            )
+        is_generator = found
         called = str(name or getattr(raw, "__name__", type(raw).__name__))
         if schedule is not None and (required := _required_parameters(raw)):
             raise InvalidError(

@@ -186,12 +186,13 @@ class Cls:
         self.__doc__ = definition.user_cls.__doc__
 
     @staticmethod
-    def from_name(app_name: str, name: str) -> Any:
+    def from_name(app_name: str, name: str, **cloud_only: object) -> Any:
         """Return a handle to a deployed class; looked up at its first use, and it follows later deployments.
 
         Raises:
             NotFoundError: At its first use, if there is no such app or class.
         """
+        check_options("Cls.from_name", cloud_only)
         return _LookedUpCls(app_name, name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Obj:

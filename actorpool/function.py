@@ -223,17 +223,19 @@ class Function(Generic[P, R_co, L_co]):
             self.__doc__ = raw.__doc__
 
     @classmethod
-    def from_name(cls, app_name: str, name: str) -> Function[..., Any, Any]:
+    def from_name(cls, app_name: str, name: str, **cloud_only: object) -> Function[..., Any, Any]:
         """Return a handle to a deployed function; looked up at its first use, and it follows later deployments.
 
         Args:
             app_name: The name the app was deployed under.
             name: The function's name.
+            cloud_only: None; what only Modal's cloud has is refused by name.
 
         Raises:
             InvalidError: If `name` is that of a class's method; use `Cls.from_name` for those.
             NotFoundError: At its first use, if there is no such app or function.
         """
+        check_options("Function.from_name", cloud_only)
         if "." in name:
             raise InvalidError(
                 f"'{name}' names a method of a class; use Cls.from_name({app_name!r}, ...) for it"

@@ -554,3 +554,41 @@ def test_reprs_never_raise(app: modal.App) -> None:
     C: Any = app.cls()(Plain)
     for thing in (app, f, f.remote, f.map, C, C(x=1), modal.Function.from_name("no", "no")):
         assert repr(thing)
+
+
+def test_what_only_the_cloud_has_is_refused_by_run_deploy_and_lookups_too() -> None:
+    app = modal.App("my-app")
+    for refused, name in (
+        (lambda: app.run(detach=True), "detach"),
+        (lambda: app.run.aio(interactive=True), "interactive"),
+        (lambda: app.deploy(tag="v1"), "tag"),
+        (lambda: modal.App("x", tags={}), "tags"),
+        (lambda: modal.Function.from_name("a", "f", environment_name="prod"), "environment_name"),
+        (lambda: modal.Cls.from_name("a", "C", version=3), "version"),
+    ):
+        with pytest.raises(InvalidError, match=f"{name}=, which only means something in Modal's cloud"):
+            refused()
+    with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
+        app.run(colour="red")
+
+
+def test_a_run_may_give_the_app_a_name() -> None:
+    app = modal.App()
+    with app.run(name="nightly"):
+        assert "nightly" == app.name
+
+
+def test_is_generator_may_be_given_but_not_contradict_the_function() -> None:
+    app = modal.App()
+
+    @app.function(is_generator=True)
+    def numbers() -> Any:
+        yield 1
+
+    with pytest.raises(InvalidError, match="contradicts function 'plain', which is no generator function"):
+
+        @app.function(is_generator=True)
+        def plain() -> None: ...
+
+    with app.run():
+        assert [1] == list(numbers.remote_gen())
