@@ -295,10 +295,10 @@ def test_S26_spawn_serves_sync_callers() -> None:
 
 
 @pytest.mark.slow
-def test_S26_every_spawned_input_up_to_the_limit_comes_back_right() -> None:
-    assert 1_000_000 == modal.Limits().max_spawned
-    many = 20_000
-    app, f = gated(slots=100, limits=modal.Limits(max_spawned=many))
+@pytest.mark.timeout(300)
+def test_S26_a_million_spawned_inputs_are_accepted_and_each_comes_back_right() -> None:
+    many = 1_000_000
+    app, f = gated(slots=100)
 
     async def main() -> None:
         async with app.run():
