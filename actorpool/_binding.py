@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from actorpool._actors._supervisor import Supervisor
     from actorpool._backends._workload import Target
     from actorpool._core._config import AutoscalerSettings
+    from actorpool._host._base import Bridge
 
     from ._spec import Variation
 
@@ -36,6 +37,8 @@ __all__ = [
     "ChangeSettings",
     "Source",
     "Verb",
+    "annotated",
+    "bridge_here",
     "check_blocking",
     "new_input",
     "outcome_of",
@@ -136,6 +139,18 @@ def check_blocking(dispatcher: Dispatcher, name: str, verb: str) -> None:
     )
 
 
+def bridge_here(name: str, verb: str) -> Bridge:
+    """Return the bridge of the loop that runs in this thread, for an `.aio` verb.
+
+    Raises:
+        InvalidError: If there is none.
+    """
+    bridge = current_bridge()
+    if bridge is None:
+        raise InvalidError(f"{name}.{verb}.aio(...) needs a running asyncio loop or trio run")
+    return bridge
+
+
 def _users_level() -> int:
     """Return the `stacklevel` that stands for the nearest frame outside actorpool, for a warning of the caller's."""
     level, frame = 1, sys._getframe(1)
@@ -172,8 +187,7 @@ def new_input(
 
 def outcome_of(input: Input) -> Any:
     """Return the result of an input that is done, or raise what it raised."""
-    while input.successor is not None:
-        input = input.successor
+    input = input.latest()
     if input.state == SUCCEEDED:
         return input.value
     raise annotated(input)

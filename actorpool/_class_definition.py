@@ -25,18 +25,22 @@ class ClassDefinition:
 
     def __init__(self, user_cls: type) -> None:
         self.user_cls = user_cls
-        self.name = user_cls.__name__
-        self.parameters = _parameters(user_cls)
-        self.methods = {name: value for name, value in _members(user_cls) if isinstance(value, Method)}
-        self.targets = {
+        self.name: str = user_cls.__name__
+        self.parameters: dict[str, tuple[Parameter, Any]] = _parameters(user_cls)
+        self.methods: dict[str, Method[..., Any, Any]] = {
+            name: value for name, value in _members(user_cls) if isinstance(value, Method)
+        }
+        self.targets: dict[str, Target] = {
             name: Target(f"{self.name}.{name}", method.function, method.is_async, method.is_generator)
             for name, method in self.methods.items()
         }
-        self.batching = self._find_batching()
+        self.batching: Batching | None = self._find_batching()
         hooks = [value for _, value in _members(user_cls)]
-        self.enter = tuple(_as_hook(value) for value in hooks if hook_kind(value) == "enter")
-        self.exit = tuple(_as_hook(value) for value in hooks if hook_kind(value) == "exit")
-        self.has_init = "__init__" in {name for base in user_cls.__mro__[:-1] for name in vars(base)}
+        self.enter: tuple[Hook, ...] = tuple(
+            _as_hook(value) for value in hooks if hook_kind(value) == "enter"
+        )
+        self.exit: tuple[Hook, ...] = tuple(_as_hook(value) for value in hooks if hook_kind(value) == "exit")
+        self.has_init: bool = "__init__" in {name for base in user_cls.__mro__[:-1] for name in vars(base)}
         if self.has_init and self.parameters:
             raise InvalidError(
                 f"class '{self.name}' has parameters and an __init__; drop the __init__ and use "

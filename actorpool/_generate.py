@@ -7,12 +7,11 @@ from collections.abc import AsyncGenerator, Generator
 from typing import Any, Final, Generic, ParamSpec, TypeVar
 
 from actorpool._core._input import Input
-from actorpool._host._base import current_bridge
 from actorpool._host._bridge import ThreadSignal
 from actorpool._host._stream import NO_ITEM, Stream
 from actorpool.exception import InvalidError
 
-from ._binding import Binding, Verb, check_blocking, new_input, outcome_of
+from ._binding import Binding, Verb, bridge_here, check_blocking, new_input, outcome_of
 
 __all__ = ["RemoteGen"]
 
@@ -64,12 +63,7 @@ class RemoteGen(Verb, Generic[P, R_co]):
         binding = self._bind_generator()
 
         async def results() -> AsyncGenerator[Any, None]:
-            bridge = current_bridge()
-            if bridge is None:
-                raise InvalidError(
-                    f"{self._name}.remote_gen.aio(...) needs a running asyncio loop or trio run"
-                )
-            signal = bridge.signal()
+            signal = bridge_here(self._name, "remote_gen").signal()
             input, stream = _begin(binding, args, kwargs, signal)
             try:
                 while (item := _next(input, stream)) is not _END:

@@ -15,7 +15,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from actorpool._actors._runtime import AppRuntime
 from actorpool._actors._scheduler import Scheduled
@@ -39,11 +39,20 @@ if TYPE_CHECKING:
     from ._spec import PoolSpec, Variation
     from .cls import Cls
 
-__all__ = ["AppRun", "Contents", "Deploy", "Lifecycle", "Run", "Stop"]
+__all__ = ["AppRun", "Contents", "Deploy", "Entry", "Lifecycle", "Run", "Stop"]
 
 AppT = TypeVar("AppT")
 
 logger = logging.getLogger("actorpool")
+
+
+@frozen(eq=False)
+class Entry:
+    """A function of an app."""
+
+    spec: PoolSpec
+    target: Target
+    schedule: Cron | Period | None
 
 
 @define(eq=False)
@@ -53,7 +62,7 @@ class Contents:
     name: str | None
     limits: Limits
     block_warning_s: float | None = None
-    functions: dict[str, tuple[PoolSpec, Target, Cron | Period | None]] = field(factory=dict)
+    functions: dict[str, Entry] = field(factory=dict)
     classes: dict[str, Cls] = field(factory=dict)
 
 
@@ -227,12 +236,12 @@ class Lifecycle:
             NotFoundError: If there is no such function.
             ExecutionError: If the app is not running.
         """
-        spec, target, _ = self._function(name)
+        entry = self._function(name)
         runtime = self.runtime(name)
-        supervisor = runtime.supervisor(name, lambda: spec.supervisor(runtime))
-        return Binding(supervisor, supervisor.dispatcher, target)
+        supervisor = runtime.supervisor(name, partial(entry.spec.supervisor, runtime))
+        return Binding(supervisor, supervisor.dispatcher, entry.target)
 
-    def _function(self, name: str) -> tuple[PoolSpec, Target, Cron | Period | None]:
+    def _function(self, name: str) -> Entry:
         found = self._contents.functions.get(name)
         if found is None:
             raise NotFoundError(
@@ -247,14 +256,21 @@ class Lifecycle:
         Raises:
             NotFoundError: If there is no such function.
         """
-        spec, target, _ = self._function(name)
-        return self._variants.ref((name, variation), lambda: spec.varied(variation)), target
+        entry = self._function(name)
+        pool = self._variants.ref((name, variation), name, partial(entry.spec.varied, variation))
+        return pool, entry.target
 
-    def runtime(self, wanted: str = "a class") -> AppRuntime:
+    def runtime(self, wanted: str | None = None) -> AppRuntime:
+        """Return the runtime of the present life, which the function or class `wanted` needs.
+
+        Raises:
+            ExecutionError: If the app is not running.
+        """
         running = self._running
         if running is None:
+            what = "" if wanted is None else f"'{wanted}' cannot be called: "
             raise ExecutionError(
-                f"'{wanted}' cannot be called: app '{self._contents.name}' is not running; call it inside "
+                f"{what}app '{self._contents.name}' is not running; call it inside "
                 "`with app.run():` or `async with app.run():`, or after app.deploy()"
             )
         return running.runtime
@@ -301,10 +317,11 @@ class Lifecycle:
     async def _begin(self, runtime: AppRuntime) -> None:
         """Start the runtime: supervisors of all functions, warm default instances, schedules."""
         scheduled: list[Scheduled] = []
-        for name, (spec, target, schedule) in self._contents.functions.items():
-            supervisor = runtime.supervisor(name, partial(spec.supervisor, runtime))
-            if schedule is not None:
-                scheduled.append(Scheduled(name, schedule, partial(_fire, supervisor.dispatcher, target)))
+        for name, entry in self._contents.functions.items():
+            supervisor = runtime.supervisor(name, partial(entry.spec.supervisor, runtime))
+            if entry.schedule is not None:
+                fire = partial(_fire, supervisor.dispatcher, entry.target)
+                scheduled.append(Scheduled(name, entry.schedule, fire))
         for cls in self._contents.classes.values():
             if cls.spec.settings.min_containers and not cls.definition.needs_parameters:
                 cls.pool(cls.definition.bind((), {})).supervisor_in(runtime)
@@ -438,11 +455,14 @@ class Lifecycle:
         self.close_blocking(running, drain=True)
 
     def deploy_name(self, name: str | None, strategy: str) -> str:
+        """Return the name to deploy under.
+
+        Raises:
+            InvalidError: Without any name, or for an unknown strategy.
+        """
         called = name or self._contents.name
         if called is None:
-            raise InvalidError(
-                "an app without a name cannot be deployed; write App('my-app') or app.deploy(name=...)"
-            )
+            raise InvalidError("an unnamed app cannot be deployed; write App('my-app') or deploy(name=...)")
         if strategy not in ("rolling", "recreate"):
             raise InvalidError(f"strategy must be 'rolling' or 'recreate', not {strategy!r}")
         return called

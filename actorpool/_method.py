@@ -32,9 +32,11 @@ class Method(Generic[P, R_co, L_co]):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
-        self.name = function.__name__
-        self.is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
-        self.is_generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+        self.name: str = function.__name__
+        self.is_async: bool = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+        self.is_generator: bool = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(
+            function
+        )
         self.__doc__ = function.__doc__
 
     def __set_name__(self, owner: type, name: str) -> None:

@@ -25,13 +25,14 @@ __all__ = ["PoolRef", "PoolRefs"]
 class PoolRef:
     """What handles hold on to, so that their pool is not forgotten under them."""
 
-    __slots__ = ("__weakref__", "_refs", "_spec", "_supervisor", "key")
+    __slots__ = ("__weakref__", "_name", "_refs", "_spec", "_supervisor", "key")
 
-    def __init__(self, refs: PoolRefs, key: Hashable, spec: Callable[[], PoolSpec]) -> None:
+    def __init__(self, refs: PoolRefs, key: Hashable, name: str, spec: Callable[[], PoolSpec]) -> None:
+        self._name = name
         self._refs = refs
         self._spec = spec
         self._supervisor: Supervisor | None = None
-        self.key = key
+        self.key: Hashable = key
 
     def __del__(self) -> None:
         # The last handle is gone: the supervisor, if it idles without containers, may end.
@@ -44,7 +45,7 @@ class PoolRef:
         Raises:
             ExecutionError: If the app is not running.
         """
-        return self.supervisor_in(self._refs.runtime())
+        return self.supervisor_in(self._refs.runtime(self._name))
 
     def supervisor_in(self, runtime: AppRuntime) -> Supervisor:
         """Return the supervisor in this life of the app, made if there is none."""
@@ -53,8 +54,8 @@ class PoolRef:
 
     def update(self, change: Callable[[AutoscalerSettings], AutoscalerSettings]) -> AutoscalerSettings:
         """Change the pool's settings; they hold also when the pool is forgotten and comes again."""
-        runtime = self._refs.runtime()
-        settings = self.supervisor().update(change)
+        runtime = self._refs.runtime(self._name)
+        settings = self.supervisor_in(runtime).update(change)
         runtime.overrides[self.key] = settings
         return settings
 
@@ -70,17 +71,24 @@ class PoolRefs:
 
     __slots__ = ("_lock", "_refs", "runtime")
 
-    def __init__(self, runtime: Callable[[], AppRuntime]) -> None:
-        self.runtime = runtime
+    def __init__(self, runtime: Callable[[str], AppRuntime]) -> None:
+        self.runtime: Callable[[str], AppRuntime] = runtime
+        """Finds the app's present life, for a call of what it is given the name of."""
         self._refs: WeakValueDictionary[Hashable, PoolRef] = WeakValueDictionary()
         self._lock = threading.Lock()
 
-    def ref(self, key: Hashable, spec: Callable[[], PoolSpec]) -> PoolRef:
-        """Return the reference for `key`, the one that other handles hold if there are any."""
+    def ref(self, key: Hashable, name: str, spec: Callable[[], PoolSpec]) -> PoolRef:
+        """Return the reference for `key`, the one that other handles hold if there are any.
+
+        Args:
+            key: Tells the owner's pools apart.
+            name: The function or class, for messages.
+            spec: Makes the spec, each time the pool comes into being.
+        """
         with self._lock:
             ref = self._refs.get(key)
             if ref is None:
-                ref = self._refs[key] = PoolRef(self, key, spec)
+                ref = self._refs[key] = PoolRef(self, key, name, spec)
             return ref
 
     def is_referenced(self, key: Hashable) -> bool:

@@ -5,20 +5,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import asdict, evolve, frozen
 
 from actorpool._actors._supervisor import Supervisor
 from actorpool._backends._local import LocalContainer
 from actorpool._backends._workload import Workload
-from actorpool._core._batching import Batching, BatchingPool
+from actorpool._core._batching import Batching, BatchingPool, PoolOptions
 from actorpool._core._config import (
     AutoscalerSettings,
     Concurrency,
     Limits,
     Restart,
-    check_count,
     check_seconds,
 )
 from actorpool._core._pool import Pool
@@ -38,9 +37,11 @@ __all__ = ["PoolSpec", "Variation", "check_options", "pool_spec"]
 # Keyword arguments of Modal's decorators that mean something in its cloud only.
 CLOUD_ONLY: Final = frozenset(
     {
+        "block_network",
         "cloud",
-        "cpu",
+        "cloud_bucket_mounts",
         "cluster_size",
+        "cpu",
         "detach",
         "enable_memory_snapshot",
         "env",
@@ -67,8 +68,6 @@ CLOUD_ONLY: Final = frozenset(
         "tags",
         "version",
         "volumes",
-        "block_network",
-        "cloud_bucket_mounts",
     }
 )
 RENAMED: Final = {
@@ -169,8 +168,7 @@ class PoolSpec:
             referenced: Whether a handle refers to the pool; given for pools that are forgotten when vacant.
         """
         workload = self.workload
-        # Any: each value belongs to the parameter of its name.
-        options: dict[str, Any] = {
+        options: PoolOptions = {
             "settings": self.settings if settings is None else settings,
             "concurrency": self.concurrency,
             "limits": self.limits,
@@ -179,6 +177,7 @@ class PoolSpec:
             "retry": self.retry,
             "recycle_after": self.recycle_after,
             "grace_s": runtime.grace_s,
+            "kind": "class" if workload.bound else "function",
         }
         if self.batching is None:
             pool = Pool(workload.name, **options)
@@ -293,9 +292,7 @@ def pool_spec(
             f"policy must be called to make a policy for each pool, but {policy!r} is not callable"
         )
     settings = AutoscalerSettings().merged(
-        min_containers=None
-        if min_containers is None
-        else check_count("min_containers", min_containers, least=0),
+        min_containers=min_containers,
         max_containers=max_containers,
         buffer_containers=buffer_containers,
         scaledown_window=scaledown_window,

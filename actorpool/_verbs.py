@@ -21,11 +21,11 @@ from itertools import count
 from typing import Any, Final, Generic, ParamSpec, TypeVar
 
 from actorpool._core._input import SUCCEEDED
-from actorpool._host._base import current_bridge, current_host
+from actorpool._host._base import current_host
 from actorpool._host._bridge import ThreadWaiter
 from actorpool.exception import InvalidError
 
-from ._binding import Verb, check_blocking, new_input, outcome_of, twin_of
+from ._binding import Verb, bridge_here, check_blocking, new_input, outcome_of, twin_of
 from ._map import Dropped, MapOptions, iterate, iterate_async
 from .call import FunctionCall
 
@@ -85,11 +85,8 @@ class Remote(Verb, Generic[P, R_co]):
             cancelled once; a thread runs on, its result is dropped.
         """
         binding = self._bind_one("remote")
-        bridge = current_bridge()
-        if bridge is None:
-            raise InvalidError(f"{self._name}.remote.aio(...) needs a running asyncio loop or trio run")
+        waiter = bridge_here(self._name, "remote").waiter()
         input = new_input(binding.target, args, kwargs)
-        waiter = bridge.waiter()
         input.sink = lambda _: waiter.notify()
         binding.dispatcher.submit(input)
         if input.state < SUCCEEDED:

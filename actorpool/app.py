@@ -14,7 +14,7 @@ from actorpool._core._schedule import Cron, Period
 from actorpool.exception import InvalidError
 
 from ._class_definition import ClassDefinition
-from ._lifecycle import Contents, Deploy, Lifecycle, Run, Stop
+from ._lifecycle import Contents, Deploy, Entry, Lifecycle, Run, Stop
 from ._marks import marks_of
 from ._method import Method, is_in_class_body, parameter
 from ._sources import FunctionSource
@@ -33,7 +33,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
-logger = logging.getLogger("actorpool")
+logger: logging.Logger = logging.getLogger("actorpool")
 
 PolicyFactory = Callable[[], "ScalingPolicy"]
 
@@ -48,7 +48,7 @@ class LocalEntrypoint(Generic[P, R]):
         self.app = app
         self.name = name
         self.function = function
-        self.is_async = inspect.iscoroutinefunction(function)
+        self.is_async: bool = inspect.iscoroutinefunction(function)
         self.__doc__ = function.__doc__
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -108,7 +108,6 @@ class App:
         if name is not None and not isinstance(name, str):
             raise InvalidError(f"an app's name must be a string, not {name!r}")
         check_options("App", cloud_only)
-        self._name = name
         self._policy = policy
         if block_warning is not None:
             check_seconds("block_warning", block_warning)
@@ -116,9 +115,9 @@ class App:
         self._functions: dict[str, Function[..., Any, Any]] = {}
         self._entrypoints: dict[str, LocalEntrypoint[..., Any]] = {}
         self._life = Lifecycle(self._contents)
-        self.run = Run(self, self._life)
-        self.deploy = Deploy(self, self._life)
-        self.stop = Stop(self._life)
+        self.run: Run[App] = Run(self, self._life)
+        self.deploy: Deploy[App] = Deploy(self, self._life)
+        self.stop: Stop = Stop(self._life)
 
     # -- what it holds ---------------------------------------------------------------------------
 
@@ -262,9 +261,9 @@ class App:
         spec = pool_spec(workload, batching=marks.batching, concurrency=concurrency, **options)
         if called in self._functions:
             logger.warning(
-                "function '%s' is defined twice in app '%s'; the newer one wins", called, self._name
+                "function '%s' is defined twice in app '%s'; the newer one wins", called, self.name
             )
-        self._contents.functions[called] = (spec, target, schedule)
+        self._contents.functions[called] = Entry(spec, target, schedule)
         function: Function[..., Any, Any] = Function(called, FunctionSource(lambda: self._life, called), raw)
         self._functions[called] = function
         return function
@@ -331,7 +330,7 @@ class App:
             )
             if definition.name in self._contents.classes:
                 logger.warning(
-                    "class '%s' is defined twice in app '%s'; the newer one wins", definition.name, self._name
+                    "class '%s' is defined twice in app '%s'; the newer one wins", definition.name, self.name
                 )
             handle = self._contents.classes[definition.name] = Cls(definition, spec, self._life.runtime)
             # To a type checker the handle looks like the class, so that methods and parameters are checked.
@@ -367,7 +366,7 @@ class App:
             called = name or function.__name__
             if called in self._entrypoints:
                 raise InvalidError(
-                    f"app '{self._name}' has a local entrypoint '{called}' already; name this one anew"
+                    f"app '{self.name}' has a local entrypoint '{called}' already; name this one anew"
                 )
             entrypoint = LocalEntrypoint(self, called, function)
             self._entrypoints[called] = entrypoint
@@ -381,19 +380,19 @@ class App:
         Where a name clashes, a warning is logged and the newer one wins. The handles made for `other` go on
         belonging to `other`.
         """
-        for called, (spec, target, schedule) in other._contents.functions.items():
+        for called, entry in other._contents.functions.items():
             if called in self._functions:
                 logger.warning(
-                    "function '%s' of app '%s' replaces one of app '%s'", called, other._name, self._name
+                    "function '%s' of app '%s' replaces one of app '%s'", called, other.name, self.name
                 )
-            self._contents.functions[called] = (spec, target, schedule)
+            self._contents.functions[called] = entry
             self._functions[called] = Function(
-                called, FunctionSource(lambda: self._life, called), target.function
+                called, FunctionSource(lambda: self._life, called), entry.target.function
             )
         for called, cls in other._contents.classes.items():
             if called in self._contents.classes:
                 logger.warning(
-                    "class '%s' of app '%s' replaces one of app '%s'", called, other._name, self._name
+                    "class '%s' of app '%s' replaces one of app '%s'", called, other.name, self.name
                 )
             self._contents.classes[called] = Cls(cls.definition, cls.spec, self._life.runtime)
         return self
@@ -402,7 +401,7 @@ class App:
         state = (
             "not running" if not self._life.running else "deployed" if self._life.deployed_as else "running"
         )
-        return f"<App '{self._name}' {state} functions={len(self._functions)} classes={len(self._contents.classes)}>"
+        return f"<App '{self.name}' {state} functions={len(self._functions)} classes={len(self._contents.classes)}>"
 
 
 def _check_name(name: object) -> None:

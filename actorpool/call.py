@@ -28,7 +28,7 @@ __all__ = ["FunctionCall"]
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
-logger = logging.getLogger("actorpool")
+logger: logging.Logger = logging.getLogger("actorpool")
 
 
 class _Get(Generic[R_co]):

@@ -8,8 +8,9 @@ One that has scaled to zero and that nobody refers to is forgotten: any number o
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 from weakref import WeakValueDictionary
 
 from actorpool._backends._workload import Target, Workload
@@ -85,8 +86,8 @@ class Obj:
         self._local: Any = None
         self._local_lock = threading.RLock()
         self._entered = False
-        self.update_autoscaler = UpdateAutoscaler(self._update)
-        self.autoscaler = Autoscaling(self._settings, self._update)
+        self.update_autoscaler: UpdateAutoscaler = UpdateAutoscaler(self._update)
+        self.autoscaler: Autoscaling = Autoscaling(self._settings, self._update)
 
     def _resolve(self) -> tuple[Cls, PoolRef]:
         cls = self._cls.resolve()
@@ -161,16 +162,66 @@ class Obj:
         return f"<{self._cls.name}({given})>"
 
 
-class Cls:
-    """A class under `@app.cls`; calling it gives a handle to an instance, not an object of the class."""
+_VariedT = TypeVar("_VariedT")
+
+
+class _Variable(ABC, Generic[_VariedT]):
+    """What a class and the lookup of one have in common: they have variants, and nothing inherits from them."""
 
     _actorpool_handle = True
+
+    name: str
+
+    @abstractmethod
+    def varied(self, variation: Variation) -> _VariedT:
+        """Return the variant with `variation` over what is varied already."""
+
+    def with_options(
+        self,
+        *,
+        retries: int | Retries | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: float | None = None,
+        timeout: float | None = None,
+        **cloud_only: object,
+    ) -> _VariedT:
+        """Return a class whose instances have pools of their own with these options; see `Function.with_options`."""
+        check_options("with_options", cloud_only)
+        return self.varied(
+            Variation(
+                retries=retries,
+                max_containers=max_containers,
+                buffer_containers=buffer_containers,
+                scaledown_window=scaledown_window,
+                timeout=timeout,
+            )
+        )
+
+    def with_concurrency(self, *, max_inputs: int, target_inputs: int | None = None) -> _VariedT:
+        """Return a class as if decorated with `concurrent`; see `Function.with_concurrency`."""
+        return self.varied(Variation(concurrency=concurrency_of(max_inputs, target_inputs)))
+
+    def with_batching(self, *, max_batch_size: int, wait_ms: int) -> _VariedT:
+        """Return a class whose one method is batched; see `Function.with_batching`."""
+        return self.varied(Variation(batching=Batching(max_batch_size=max_batch_size, wait_ms=wait_ms)))
+
+    def __mro_entries__(self, bases: tuple[object, ...]) -> NoReturn:
+        # Python asks this of a base that is no class.
+        raise InvalidError(
+            f"'{self.name}' is a class of an app, which nothing can inherit from; put what is common into a plain "
+            "class, and @app.cls() on each class that inherits from that"
+        )
+
+
+class Cls(_Variable["Cls"]):
+    """A class under `@app.cls`; calling it gives a handle to an instance, not an object of the class."""
 
     def __init__(
         self,
         definition: ClassDefinition,
         spec: PoolSpec,
-        runtime: Callable[[], AppRuntime],
+        runtime: Callable[[str], AppRuntime],
         *,
         refs: PoolRefs | None = None,
         variation: Variation | None = None,
@@ -178,8 +229,8 @@ class Cls:
         self.definition = definition
         self.spec = spec
         self.runtime = runtime
-        self.name = definition.name
-        self.targets = definition.targets
+        self.name: str = definition.name
+        self.targets: dict[str, Target] = definition.targets
         self._refs = PoolRefs(runtime) if refs is None else refs
         self._variation = Variation() if variation is None else variation
         self._variants: WeakValueDictionary[Variation, Cls] = WeakValueDictionary()
@@ -204,36 +255,6 @@ class Cls:
                 )
         return Obj(self, args, kwargs)
 
-    def with_options(
-        self,
-        *,
-        retries: int | Retries | None = None,
-        max_containers: int | None = None,
-        buffer_containers: int | None = None,
-        scaledown_window: float | None = None,
-        timeout: float | None = None,
-        **cloud_only: object,
-    ) -> Cls:
-        """Return a class whose instances have pools of their own with these options; see `Function.with_options`."""
-        check_options("with_options", cloud_only)
-        return self.varied(
-            Variation(
-                retries=retries,
-                max_containers=max_containers,
-                buffer_containers=buffer_containers,
-                scaledown_window=scaledown_window,
-                timeout=timeout,
-            )
-        )
-
-    def with_concurrency(self, *, max_inputs: int, target_inputs: int | None = None) -> Cls:
-        """Return a class as if decorated with `concurrent`; see `Function.with_concurrency`."""
-        return self.varied(Variation(concurrency=concurrency_of(max_inputs, target_inputs)))
-
-    def with_batching(self, *, max_batch_size: int, wait_ms: int) -> Cls:
-        """Return a class whose one method is batched; see `Function.with_batching`."""
-        return self.varied(Variation(batching=Batching(max_batch_size=max_batch_size, wait_ms=wait_ms)))
-
     def varied(self, variation: Variation) -> Cls:
         """Return this class with `variation` over what it varies already; the same variation, the same class."""
         merged = self._variation.merged(variation)
@@ -255,7 +276,8 @@ class Cls:
     def pool(self, values: dict[str, Any]) -> PoolRef:
         """Return the pool of a parameter set."""
         parameters = tuple((name, type(value), value) for name, value in sorted(values.items()))
-        return self._refs.ref((self.definition, parameters, self._variation), lambda: self._spec_for(values))
+        key = (self.definition, parameters, self._variation)
+        return self._refs.ref(key, self.name, lambda: self._spec_for(values))
 
     def _spec_for(self, values: dict[str, Any]) -> PoolSpec:
         definition = self.definition
@@ -284,10 +306,8 @@ class Cls:
         return f"<Cls '{self.name}'>"
 
 
-class _LookedUpCls:
+class _LookedUpCls(_Variable["_LookedUpCls"]):
     """A class that is looked up by name whenever an instance is used."""
-
-    _actorpool_handle = True
 
     def __init__(self, app_name: str, name: str, variation: Variation | None = None) -> None:
         self._app_name = app_name
@@ -300,10 +320,6 @@ class _LookedUpCls:
     def resolve(self) -> Cls:
         cls = deployed_app(self._app_name, "class", self.name).class_named(self.name)
         return cls if self._variation is None else cls.varied(self._variation)
-
-    with_options = Cls.with_options
-    with_concurrency = Cls.with_concurrency
-    with_batching = Cls.with_batching
 
     def varied(self, variation: Variation) -> _LookedUpCls:
         merged = variation if self._variation is None else self._variation.merged(variation)

@@ -6,8 +6,10 @@ happened, to which object, the numbers, and what to do. Data that a program may 
 
 * `InvalidError`, `NotFoundError`, `ExecutionError`: the caller's code is to be changed.
 * `ResourceExhaustedError`: a limit was reached; the call may be tried again later.
-* `FunctionTimeoutError`, `RemoteError`, `OutputExpiredError`: what became of one input.
-* `InputCancellation`*, `AsyncUsageWarning`*: seen inside an input, or issued as a warning.
+* `FunctionTimeoutError`, `RemoteError`: what became of one input.
+* `AsyncUsageWarning`*: a warning.
+* `AlreadyExistsError`, `OutputExpiredError`, `InputCancellation`*, `DeprecationError`*: never raised here. A
+  program that was written for Modal may name them in an `except` clause or a warning filter, and is to run.
 
 This module holds no behaviour and imports nothing of actorpool.
 """
@@ -49,7 +51,7 @@ class ConflictError(InvalidError):
 
 
 class AlreadyExistsError(Error):
-    """A name is taken."""
+    """A name is taken. Never raised here: a newer definition or deployment replaces the older one."""
 
 
 class NotFoundError(Error):
@@ -138,7 +140,7 @@ class FunctionTimeoutError(TimeoutError):
 
 
 class OutputExpiredError(TimeoutError):
-    """The result of a function call is no longer kept."""
+    """The result of a function call is no longer kept. Never raised here: `from_id` raises `NotFoundError`."""
 
 
 class InternalError(Error):
@@ -146,11 +148,11 @@ class InternalError(Error):
 
 
 class InputCancellation(BaseException):
-    """Raised inside an input that is cancelled; a `BaseException`, so `except Exception` lets it through."""
+    """An input was cancelled. Never raised here: an async function gets its event loop's own cancellation."""
 
 
 class DeprecationError(UserWarning):
-    """A name or argument has been replaced; the message names its successor."""
+    """A name or argument has been replaced. Never issued here: what Modal has renamed is refused."""
 
 
 class AsyncUsageWarning(UserWarning):

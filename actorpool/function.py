@@ -213,12 +213,12 @@ class Function(Generic[P, R_co, L_co]):
         self.spawn: Spawn[P, R_co] = Spawn(name, source)
         self.map: Map[R_co] = Map(name, source)
         self.starmap: Starmap[R_co] = Starmap(name, source)
-        self.for_each = ForEach(name, source)
-        self.spawn_map = SpawnMap(name, source)
+        self.for_each: ForEach = ForEach(name, source)
+        self.spawn_map: SpawnMap = SpawnMap(name, source)
         self.experimental_spawn_map: SpawnEach[R_co] = SpawnEach(name, source)
-        self.update_autoscaler = UpdateAutoscaler(source.update)
-        self.autoscaler = Autoscaling(self._settings, source.update)
-        self.get_current_stats = CurrentStats(source.bind)
+        self.update_autoscaler: UpdateAutoscaler = UpdateAutoscaler(source.update)
+        self.autoscaler: Autoscaling = Autoscaling(self._settings, source.update)
+        self.get_current_stats: CurrentStats = CurrentStats(source.bind)
         if raw is not None:
             self.__doc__ = raw.__doc__
 

@@ -57,23 +57,23 @@ class Autoscaler:
         "_applied",
         "_dispatcher",
         "_host",
-        "_name",
         "_policy",
         "_signal",
         "_supervisor",
         "_timer",
+        "_title",
         "log",
     )
 
     def __init__(
         self,
-        name: str,
+        title: str,
         host: Host,
         dispatcher: Dispatcher,
         policy: ScalingPolicy,
         supervisor: SendChannel[fx.Event],
     ) -> None:
-        self._name = name
+        self._title = title
         self._host = host
         self._dispatcher = dispatcher
         self._policy = policy
@@ -113,8 +113,8 @@ class Autoscaler:
         except Exception:
             # The user's policy: its failure must not cost the function its pool.
             logger.exception(
-                "the policy of function %s raised; it is replaced by the default one until the app runs anew",
-                self._name,
+                "the policy of %s raised; it is replaced by the default one until the app runs anew",
+                self._title,
             )
             self._policy = WindowPolicy()
             return self._policy.decide(snapshot)
@@ -137,6 +137,4 @@ class Autoscaler:
             reason=decision.reason,
         )
         self.log.append(record)
-        logger.info(
-            "function %s: %s (start %d, stop %d)", self._name, record.reason, record.start, record.stop
-        )
+        logger.info("%s: %s (start %d, stop %d)", self._title, record.reason, record.start, record.stop)

@@ -22,7 +22,7 @@ from actorpool.exception import ClosedError, RemoteError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from actorpool._core._config import AutoscalerSettings
+    from actorpool._core._config import AutoscalerSettings, Limits
     from actorpool._core._counts import PoolCounts
     from actorpool._core._effects import Effect, Event
     from actorpool._core._input import Input
@@ -43,9 +43,9 @@ class Dispatcher:
 
     def __init__(self, pool: Pool, host: Host, attend: Callable[[int], None]) -> None:
         self._pool = pool
-        self.host = host
-        self.limits = pool.limits
-        self.retired = False
+        self.host: Host = host
+        self.limits: Limits = pool.limits
+        self.retired: bool = False
         """Whether handles must look for a successor: the app was closed or deployed anew, or the pool forgotten."""
         self._clock = host.now
         self._lock = threading.Lock()
@@ -102,8 +102,7 @@ class Dispatcher:
     def cancel(self, input: Input, reason: str) -> bool:
         """Cancel `input`, or its present attempt; return whether it had no outcome yet."""
         with self._lock:
-            while input.successor is not None:
-                input = input.successor
+            input = input.latest()
             error = RemoteError(reason)
             state = self._pool.cancel(input, self._clock(), error)
             attention = self._pool.attention and self._claim()
@@ -120,8 +119,7 @@ class Dispatcher:
     def add_sink(self, input: Input, sink: Callable[[Input], object]) -> bool:
         """Let `sink` be called with the outcome of `input`; False if it has one already."""
         with self._lock:
-            while input.successor is not None:
-                input = input.successor
+            input = input.latest()
             if input.state >= SUCCEEDED:
                 return False
             earlier = input.sink
@@ -131,8 +129,7 @@ class Dispatcher:
     def remove_sink(self, input: Input, sink: Callable[[Input], object]) -> None:
         """Undo `add_sink`; nothing happens if the outcome was delivered meanwhile."""
         with self._lock:
-            while input.successor is not None:
-                input = input.successor
+            input = input.latest()
             present = input.sink
             if present is sink:
                 input.sink = None

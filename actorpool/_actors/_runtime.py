@@ -18,7 +18,7 @@ from actorpool._backends._thread_gate import ThreadGate
 from actorpool._core import _effects as fx
 from actorpool._core._threads import ThreadBudget
 from actorpool._host._base import HostClosedError
-from actorpool._host._watchdog import open_watch
+from actorpool._host._watchdog import Watch, open_watch
 from actorpool.exception import ClosedError
 
 from ._scheduler import Scheduler
@@ -48,8 +48,8 @@ class AppRuntime:
         self.name = name
         self.host = host
         self.grace_s = grace_s
-        self.gate = ThreadGate(host, ThreadBudget(max_threads), self._crowded, self._take_threads)
-        self.watch = open_watch(host, block_warning_s, owns=self._owns, busy=self._runs_async)
+        self.gate: ThreadGate = ThreadGate(host, ThreadBudget(max_threads), self._crowded, self._take_threads)
+        self.watch: Watch = open_watch(host, block_warning_s, owns=self._owns, busy=self._runs_async)
         """Sees to it that the user is told when an asynchronous function blocks the loop."""
         # {key: supervisor}; a key is a function's name, or a class with its parameters.
         self._supervisors: dict[Hashable, Supervisor] = {}
@@ -64,7 +64,7 @@ class AppRuntime:
         self._drain = True
         self._drain_scope: CancelScope | None = None
         self._when_ended: list[Callable[[], object]] | None = []
-        self.closed = False
+        self.closed: bool = False
 
     # -- the host's thread -----------------------------------------------------------------------
 
@@ -132,9 +132,7 @@ class AppRuntime:
         for supervisor in supervisors:
             supervisor.dispatcher.retired = True
             supervisor.abort(
-                ClosedError(
-                    f"the app of function '{supervisor.name}' was closed before this input had a result"
-                )
+                ClosedError(f"the app of {supervisor.title} was closed before this input had a result")
             )
         for supervisor in supervisors:
             supervisor.shut_down()
@@ -174,7 +172,7 @@ class AppRuntime:
             await supervisor.run()
         except Exception:
             # A bug of ours in one supervisor: its inputs have their outcomes, and the siblings live on.
-            logger.exception("supervisor of function %s of app %s failed", supervisor.name, self.name)
+            logger.exception("supervisor of %s of app '%s' failed", supervisor.title, self.name)
         finally:
             with self._lock:
                 if self._supervisors.get(key) is supervisor:

@@ -63,4 +63,4 @@ class Scheduler:
             entry.fire()
         except Exception:
             # A refused run (a limit, a closed pool) is this run's loss, not the schedule's.
-            logger.exception("scheduled run of function %s was refused", entry.name)
+            logger.exception("scheduled run of function '%s' was refused", entry.name)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from actorpool._core._container import Container
     from actorpool._core._pool import Pool
     from actorpool._core._scaling import ScalingPolicy
-    from actorpool._host._base import Event, Host, Nursery, SendChannel, TimerHandle
+    from actorpool._host._base import Event, Host, Nursery, SendChannel, TimerHandle, Waiter
 
     from ._container import MakeBackend
 
@@ -55,12 +55,14 @@ class Supervisor:
         referenced: Callable[[], bool] | None = None,
     ) -> None:
         self.name = name
+        self.title: str = pool.title
+        """What messages call it."""
         self.threads = threads
         """How many of the app's threads each container holds."""
         self._referenced = referenced
         self.forget: Callable[[], bool] | None = None
         """Set by the runtime: drop this supervisor from the app unless a handle refers to it; True if dropped."""
-        self.dispatcher = Dispatcher(pool, host, self._attend)
+        self.dispatcher: Dispatcher = Dispatcher(pool, host, self._attend)
         self._host = host
         self._make_backend = make_backend
         self._policy = policy
@@ -72,7 +74,7 @@ class Supervisor:
         self._timer: TimerHandle | None = None
         self._drained: Event | None = None
         self._shutting_down = False
-        self.ended = host.bridge.waiter()
+        self.ended: Waiter = host.bridge.waiter()
         """Notified when `run` has ended."""
 
     @property
@@ -142,7 +144,7 @@ class Supervisor:
             async with host.open_nursery() as nursery:
                 self._nursery = nursery
                 self._mailbox = send
-                self._autoscaler = Autoscaler(self.name, host, self.dispatcher, self._policy, send)
+                self._autoscaler = Autoscaler(self.title, host, self.dispatcher, self._policy, send)
                 nursery.start_soon(self._autoscaler.run, name=f"autoscaler of {self.name}")
                 # Whatever was asked for before there was a mailbox.
                 self._autoscaler.wake()
@@ -215,7 +217,7 @@ class Supervisor:
         """Accept nothing more, cancel whatever has no outcome yet, and send handles to a successor."""
         self.dispatcher.retired = True
         self.dispatcher.handle(fx.Closed())
-        error = ClosedError(f"the app of function '{self.name}' was ended before this input had a result")
+        error = ClosedError(f"the app of {self.title} was ended before this input had a result")
         self._perform(self.dispatcher.handle(fx.Aborted(error)))
 
     def _step(self, event: fx.Event) -> None:
@@ -277,9 +279,9 @@ class Supervisor:
     def _report_abandoned(self, input: Input) -> None:
         kind = "coroutine swallowed its cancellation" if input.target.is_async else "thread cannot be stopped"
         logger.warning(
-            "an input of function %s was cancelled %g s ago and still runs (its %s); its result is dropped and its "
+            "an input of function '%s' was cancelled %g s ago and still runs (its %s); its result is dropped and its "
             "slot stays taken until it returns",
-            self.name,
+            input.target,
             self._grace_s,
             kind,
         )

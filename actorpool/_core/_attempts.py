@@ -28,6 +28,9 @@ class Attempts(Flow):
     __slots__ = ()
 
     _grace_s: float
+    # What this part moves of the data path's state.
+    attention: int
+    running: int
 
     def _attempt_instants(self) -> Iterator[float]:
         """Yield the instants at which a deadline, a retry or a grace period is due."""
@@ -99,7 +102,8 @@ class Attempts(Flow):
         ]
         for input in due:
             error = FunctionTimeoutError(
-                f"function '{self.name}' ran longer than its timeout of {self.timeout:g} s (attempt {input.attempt})",
+                f"function '{input.target}' ran longer than its timeout of {self.timeout:g} s "
+                f"(attempt {input.attempt})",
                 timeout=self.timeout,
             )
             pause = self._pause_s(input)

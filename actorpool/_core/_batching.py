@@ -13,7 +13,7 @@ called off if it has not started. A member's `handle` is its batch.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack
 
 from attrs import evolve, frozen
 
@@ -28,11 +28,13 @@ from actorpool.exception import ClosedError, InvalidError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from actorpool._core._config import AutoscalerSettings, Concurrency, Limits, Restart
     from actorpool._core._container import Container
     from actorpool._core._counts import PoolCounts
+    from actorpool._core._retry import RetryPolicy
     from actorpool._core._scaling import Snapshot
 
-__all__ = ["Batch", "Batching", "BatchingPool"]
+__all__ = ["Batch", "Batching", "BatchingPool", "PoolOptions"]
 
 
 @frozen
@@ -104,12 +106,29 @@ class _BatchBacklog(Backlog):
         return input
 
 
+class PoolOptions(TypedDict, total=False):
+    """The keyword arguments of a `Pool`, for whoever passes them on."""
+
+    settings: Required[AutoscalerSettings]
+    concurrency: Required[Concurrency]
+    limits: Required[Limits]
+    restart: Required[Restart]
+    timeout: float | None
+    retry: RetryPolicy | None
+    recycle_after: int | None
+    grace_s: float
+    startup_hint_s: float
+    kind: str
+
+
 class BatchingPool(Pool):
     """The pool of a batched function."""
 
     __slots__ = ("_batching", "_forming", "_in_forming", "_names", "distribute")
 
-    def __init__(self, name: str, *, batching: Batching, names: tuple[str, ...], **options: Any) -> None:
+    def __init__(
+        self, name: str, *, batching: Batching, names: tuple[str, ...], **options: Unpack[PoolOptions]
+    ) -> None:
         super().__init__(name, **options)
         self._batching = batching
         self._names = names
@@ -133,7 +152,7 @@ class BatchingPool(Pool):
         """Accept `input` into the forming batch; always None."""
         if not self.accepting and (input.parent is None or self.aborted):
             raise ClosedError(
-                f"function '{self.name}' takes no more inputs: its app was closed; call it while the app runs"
+                f"{self.title} takes no more inputs: its app was closed; call it while the app runs"
             )
         limit = self.limits.max_spawned if input.spawned else self.limits.max_pending
         if self.pending >= limit:

@@ -42,17 +42,17 @@ class Container:
     __slots__ = ("asked_at", "handle", "idle_since", "inputs", "number", "phase", "ready", "served")
 
     def __init__(self, number: int, asked_at: float) -> None:
-        self.number = number
+        self.number: int = number
         """Counts the pool's containers from 1 in the order of their starts."""
-        self.asked_at = asked_at
+        self.asked_at: float = asked_at
         """When its start was asked for; its container-seconds count from here."""
-        self.phase = Phase.STARTING
-        self.ready = False
+        self.phase: Phase = Phase.STARTING
+        self.ready: bool = False
         """Whether the phase is READY: read for every input, so kept beside it."""
         self.inputs: dict[Input, float] = {}
         """What holds a slot: `{input: instant it took the slot}`, oldest first."""
-        self.idle_since = asked_at
-        self.served = 0
+        self.idle_since: float = asked_at
+        self.served: int = 0
         self.handle: Any = None
         """The shell's container actor; opaque here."""
 

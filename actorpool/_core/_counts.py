@@ -7,11 +7,16 @@ from typing import Final
 
 from attrs import frozen
 
-__all__ = ["Estimates", "PoolCounts"]
+__all__ = ["Estimates", "PoolCounts", "counted"]
 
 # How much the newest start-up time, and how many ended inputs, count against the mean so far.
 _STARTUP_WEIGHT: Final = 0.1
 _SERVICE_SAMPLES: Final = 10.0
+
+
+def counted(number: int, noun: str) -> str:
+    """Return `number` and the noun in its form for it: "1 slot", "2 slots"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 @frozen(kw_only=True)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from actorpool._core._backlog import Backlog
 from actorpool._core._container import Phase
+from actorpool._core._counts import counted
 from actorpool._core._input import CANCELLED, DELAYED, FAILED, PENDING, RUNNING
 from actorpool._core._placement import Placement
 from actorpool.exception import ClosedError, DeadlockError, ResourceExhaustedError
@@ -87,6 +88,7 @@ class Flow:
         "running",
         "settings",
         "timeout",
+        "title",
     )
 
     def __init__(
@@ -99,25 +101,28 @@ class Flow:
         timeout: float | None,
         retry: RetryPolicy | None,
         recycle_after: int | None,
+        kind: str = "function",
     ) -> None:
-        self.name = name
-        self.settings = settings
-        self.concurrency = concurrency
-        self.limits = limits
-        self.timeout = timeout
-        self.attention = 0
-        self.accepting = True
-        self.aborted = False
+        self.name: str = name
+        self.title: str = f"{kind} '{name}'"
+        """What messages call it."""
+        self.settings: AutoscalerSettings = settings
+        self.concurrency: Concurrency = concurrency
+        self.limits: Limits = limits
+        self.timeout: float | None = timeout
+        self.attention: int = 0
+        self.accepting: bool = True
+        self.aborted: bool = False
         """Whether not even the inputs of accepted inputs are accepted any more."""
-        self.crowded = False
+        self.crowded: bool = False
         """Whether others wait for threads that this pool's containers hold."""
         self.running: int = 0
-        self.abandoned = 0
-        self.arrived = 0
-        self.refused = 0
-        self.ended = 0
+        self.abandoned: int = 0
+        self.arrived: int = 0
+        self.refused: int = 0
+        self.ended: int = 0
         """Inputs that left their slots."""
-        self.outcomes = [0] * 8
+        self.outcomes: list[int] = [0] * 8
         """How many inputs ended in each final state, by its number."""
         self._retry = retry
         self._recycle_after = recycle_after
@@ -212,7 +217,7 @@ class Flow:
         """
         if not self.accepting and (input.parent is None or self.aborted):
             raise ClosedError(
-                f"function '{self.name}' takes no more inputs: its app was closed; call it while the app runs"
+                f"{self.title} takes no more inputs: its app was closed; call it while the app runs"
             )
         backlog = self._backlog
         if (
@@ -431,7 +436,7 @@ class Flow:
         rounds = (1 + pending / max(1, running)) * self._served_s / self.ended if self.ended else 1.0
         retry_after = max(0.01, min(60.0, rounds))
         return ResourceExhaustedError(
-            f"Resource Exhausted: function '{self.name}' has {limit} {what}, its limit ({limit_name}={limit}; "
+            f"Resource Exhausted: {self.title} has {limit} {what}, its limit ({limit_name}={limit}; "
             f"{pending} pending, {running} running); try again in about {retry_after:.2g} s or raise {limit_name}",
             limit=limit,
             limit_name=limit_name,
@@ -458,9 +463,10 @@ class Flow:
         if own < held:
             return
         chain = tuple(str(member.target) for member in input.lineage())
+        slots = "its only slot is" if held == 1 else f"all its {held} slots are"
         raise DeadlockError(
-            f"function '{self.name}' would wait for itself: all {held} slots of its {placement.count} containers "
-            f"(max_containers={bound}) are held by the callers of this input ({' -> '.join(chain)}); "
+            f"{self.title} would wait for itself: {slots} held by the callers of this input "
+            f"({' -> '.join(chain)}), in {counted(placement.count, 'container')} (max_containers={bound}); "
             "raise max_containers, or use spawn where the result is not awaited",
             chain=chain,
         )

@@ -86,16 +86,23 @@ class Input:
         spawned: bool = False,
         index: int = 0,
     ) -> None:
-        self.target = target
-        self.args = args
-        self.kwargs = kwargs
-        self.context = context
+        self.target: Any = target
+        """The function or method it is for; messages show it by `str`."""
+        self.args: tuple[Any, ...] = args
+        self.kwargs: dict[str, Any] | None = kwargs
+        self.context: Any = context
+        """What the work runs in: a copy of its caller's context variables."""
         self.sink = sink
-        self.parent = parent
-        self.spawned = spawned
-        self.index = index
+        """Called once with this input when its outcome is known, by whoever brought that about."""
+        self.parent: Input | None = parent
+        """The input whose code made this one; None from outside, and once this one has its outcome."""
+        self.spawned: bool = spawned
+        """Whether nobody waits for it: such inputs have a limit of their own."""
+        self.index: int = index
+        """Its place among the inputs of one call, such as a map."""
         self.state: int = NEW
-        self.attempt = 1
+        self.attempt: int = 1
+        """Which attempt this is, counted from 1."""
         self.value: Any = None
         """The result (SUCCEEDED) or the exception (any other final state)."""
         self.container: Container | None = None
@@ -105,6 +112,7 @@ class Input:
         self.successor: Input | None = None
         """The record of the next attempt, when a timed-out attempt still holds its slot."""
         self.identity: Any = None
+        """The id of its call, which the inputs of one call share; None until somebody asks for it."""
         self.stream: Any = None
         """Where the items of a generator go, if that is what it is; such an input is never tried again."""
 

@@ -20,8 +20,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from actorpool._core import _effects as fx
-from actorpool._core._attempts import Attempts
-from actorpool._core._container import Container, Phase
+from actorpool._core._capacity import Capacity
+from actorpool._core._container import Phase
 from actorpool._core._counts import Estimates, PoolCounts
 from actorpool._core._flow import CONTROL, ROOM, SCALING
 from actorpool._core._input import CANCELLED, DELAYED, FAILED, RUNNING, SUCCEEDED, TIMED_OUT, Input
@@ -31,6 +31,7 @@ from actorpool.exception import ContainerStartError, RemoteError
 
 if TYPE_CHECKING:
     from actorpool._core._config import AutoscalerSettings, Concurrency, Limits, Restart
+    from actorpool._core._container import Container
     from actorpool._core._retry import RetryPolicy
 
 __all__ = ["Pool"]
@@ -40,21 +41,27 @@ __all__ = ["Pool"]
 _START_WAVE: Final = 64
 
 
-class Pool(Attempts):
+class Pool(Capacity):
     """One function's pool: the control path."""
 
     __slots__ = (
-        "_asked_sum",
-        "_closed_s",
         "_estimates",
         "_failures",
         "_grace_s",
         "_look_at",
-        "_number",
         "last_failure",
         "overruled",
         "start_failures",
     )
+
+    # What this part moves of the data path's state.
+    aborted: bool
+    abandoned: int
+    accepting: bool
+    attention: int
+    crowded: bool
+    running: int
+    settings: AutoscalerSettings
 
     def __init__(
         self,
@@ -69,6 +76,7 @@ class Pool(Attempts):
         recycle_after: int | None = None,
         grace_s: float = 5.0,
         startup_hint_s: float = 0.0,
+        kind: str = "function",
     ) -> None:
         super().__init__(
             name,
@@ -78,27 +86,26 @@ class Pool(Attempts):
             timeout=timeout,
             retry=retry,
             recycle_after=recycle_after,
+            kind=kind,
         )
         self._failures = StartFailures(restart)
         self._grace_s = grace_s
+        # How many containers were ever asked for.
         self._number = 0
+        # The sum of the instants at which those that have not stopped were asked for, so that all their lives so
+        # far are one subtraction; and the seconds of the lives of those that have.
+        self._asked_sum = 0.0
+        self._closed_s = 0.0
         # When the window of an idle container ends, if the policy did not ask to be woken by then.
         self._look_at: float = float("inf")
         self._estimates = Estimates(startup_hint_s)
-        self._asked_sum = 0.0
-        self._closed_s = 0.0
         self.last_failure: BaseException | None = None
-        self.overruled = 0
-        self.start_failures = 0
+        self.overruled: int = 0
+        self.start_failures: int = 0
         if settings.min_containers:
             self.attention |= SCALING
 
     # -- what the shells read --------------------------------------------------------------------
-
-    @property
-    def size(self) -> int:
-        """Containers that count as capacity: ready and starting."""
-        return self._placement.count + len(self._starting)
 
     @property
     def vacant(self) -> bool:
@@ -131,7 +138,7 @@ class Pool(Attempts):
             starts=self._number,
             start_failures=self.start_failures,
             overruled=self.overruled,
-            container_seconds=self._closed_s + live * now - self._asked_sum,
+            container_seconds=self.container_seconds(now),
         )
 
     def snapshot(self, now: float) -> Snapshot:
@@ -232,7 +239,7 @@ class Pool(Attempts):
             self._failures.end()
             for input in self._withdraw_pending():
                 cause = ContainerStartError(
-                    f"containers of function '{self.name}' failed to start {failures} times in a row, the last time "
+                    f"containers of {self.title} failed to start {failures} times in a row, the last time "
                     f"with {type(error).__name__}: {error}; mend the enter hooks, the next input tries again",
                     failures=failures,
                 )
@@ -254,7 +261,7 @@ class Pool(Attempts):
                 self.abandoned -= 1
                 continue
             error = RemoteError(
-                f"container {container.number} of function '{self.name}' ended while it ran this input"
+                f"container {container.number} of {self.title} ended while it ran this input"
                 + (f": {type(event.error).__name__}: {event.error}" if event.error else "")
             )
             error.__cause__ = event.error
@@ -285,7 +292,7 @@ class Pool(Attempts):
         start = start if room is None else min(start, room)
         if self.crowded:
             # Threads that others wait for are not taken for a buffer.
-            start = max(0, min(start, max(least, self._needed()) - self.size))
+            start = max(0, min(start, max(least, self._needed(self._demand)) - self.size))
         if self._failures.pausing(now):
             start = 0
         if start > _START_WAVE:
@@ -363,42 +370,14 @@ class Pool(Attempts):
 
     # -- parts of the steps ----------------------------------------------------------------------
 
-    def _start(self, now: float, effects: list[fx.Effect]) -> None:
-        self._number += 1
-        container = Container(self._number, now)
-        self._live[container] = None
-        self._starting[container] = None
-        self._asked_sum += now
-        effects.append(fx.StartContainer(container))
+    @property
+    def _demand(self) -> int:
+        """Inputs that hold slots of ready containers, or wait for one."""
+        return self.running - self._outside + self._backlog.count
 
-    def _stop(self, container: Container, effects: list[fx.Effect]) -> None:
-        """Tell a container to stop, wherever it stands; the caller vouches that nothing is lost by it."""
-        if container.phase is Phase.STARTING:
-            del self._starting[container]
-        elif container.ready:
-            self._placement.remove(container, len(container.inputs))
-            self._outside += len(container.inputs)
-        container.move(Phase.STOPPING)
-        effects.append(fx.StopContainer(container))
-
-    def _make_way(self, effects: list[fx.Effect]) -> None:
-        """While others wait for threads, an idle container beyond the minimum does not sit on its own."""
-        if self.crowded:
-            for container in self._oldest_idle(self.size - self.settings.min_containers):
-                self._stop(container, effects)
-                self.attention |= SCALING
-
-    def _needed(self) -> int:
-        """Return how many containers there should be for the present demand alone."""
-        demand = self.running - self._outside + self._backlog.count
+    def _needed(self, demand: int) -> int:
+        """Return how many containers there should be for that demand alone."""
         return -(-demand // self.concurrency.target)
-
-    def _bury(self, container: Container, now: float) -> None:
-        self._starting.pop(container, None)
-        container.move(Phase.STOPPED)
-        del self._live[container]
-        self._asked_sum -= container.asked_at
-        self._closed_s += now - container.asked_at
 
     def _withdraw_pending(self) -> list[Input]:
         """Take all pending inputs out of the backlog and the heap, the oldest first."""
@@ -411,47 +390,23 @@ class Pool(Attempts):
         self.attention |= ROOM
         return inputs
 
-    def _start_room(self) -> int | None:
-        bound = self.settings.max_containers
-        return None if bound is None else max(0, bound - self.size)
-
-    def _hold_maximum(self, effects: list[fx.Effect]) -> None:
-        """After the maximum was lowered: call off starts, stop idle containers, drain busy ones."""
-        bound = self.settings.max_containers
-        if bound is None:
-            return
-        while self.size > bound and self._starting:
-            self._stop(next(reversed(self._starting)), effects)
-        self._let_go(self.size - bound, effects)
-
-    def _let_go(self, count: int, effects: list[fx.Effect]) -> None:
-        """Stop `count` ready containers, the least loaded first; busy ones when they have drained."""
-        for container in [c for _, c in zip(range(max(0, count)), self._placement, strict=False)]:
-            if container.inputs:
-                self._placement.remove(container, len(container.inputs))
-                self.drain(container)
-            else:
-                self._stop(container, effects)
-
     def _held_by(self, demand: int) -> int:
         """Return how many containers the minimum and, while there is demand, the buffer hold."""
         settings = self.settings
-        needed = -(-demand // self.concurrency.target)
-        return max(settings.min_containers, needed + settings.buffer_containers if demand else 0)
+        return max(
+            settings.min_containers, self._needed(demand) + settings.buffer_containers if demand else 0
+        )
 
     def _overdue(self, now: float, start: int) -> int:
         """Return how many idle containers may not idle on, whatever the policy says, beside `start` fresh ones."""
         window = self.settings.scaledown_window
-        may_go = self.size + start - self._held_by(self.running - self._outside + self._backlog.count)
+        may_go = self.size + start - self._held_by(self._demand)
         overdue = 0
         for container in self._placement.idle_containers():
             if overdue >= may_go or container.idle_since + window > now:
                 break
             overdue += 1
         return overdue
-
-    def _oldest_idle(self, count: int) -> list[Container]:
-        return [c for _, c in zip(range(count), self._placement.idle_containers(), strict=False)]
 
     def _set_alarms(self, decision: Decision, seen: Snapshot, now: float) -> None:
         """Say when the policy is to look again, so that the data path need not wake it for nothing.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from attrs import field, frozen
 
 from actorpool._core._config import check_seconds
+from actorpool._core._counts import counted
 
 if TYPE_CHECKING:
     from actorpool._core._config import AutoscalerSettings
@@ -137,14 +138,16 @@ class WindowPolicy:
                 start=wanted - count,
                 wake_at=self._wake_at(s, held, idle_left=s.idle, count=wanted, floor=wanted),
                 held=held,
-                reason=f"{demand} inputs want {wanted} containers, have {count}",
+                reason=f"{counted(wanted, 'container')} for {counted(demand, 'input')}, have {count}",
             )
         cancel = min(s.starting, count - wanted) if s.pending == 0 else 0
         stop = min(s.expired, count - cancel - wanted)
         left = count - cancel - stop
         if cancel or stop:
-            what = [f"call off {cancel} starts"] * bool(cancel) + [f"stop {stop} idle"] * bool(stop)
-            reason = f"{demand} inputs want {wanted} containers, have {count}: {', '.join(what)}"
+            what = [f"call off {counted(cancel, 'start')}"] * bool(cancel) + [f"stop {stop} idle"] * bool(
+                stop
+            )
+            reason = f"{counted(wanted, 'container')} for {counted(demand, 'input')}, have {count}: {', '.join(what)}"
         else:
             reason = "backlog left to the running slots" if held else "enough"
         return Decision(

@@ -7,19 +7,25 @@ loop takes its callbacks in order, and a task can be queued again only after its
 beat has not run, the task is in the step in which it was seen *after* the beat was posted. A beat is posted
 only when a step of an input is seen, so that a loop which waits is not woken. The same holds on uvloop, and
 for the first step of an eager task, which runs inside another callback.
+
+While asynchronous inputs run, a timer of the loop, the *pulse*, notes every so often that the loop is between two
+steps. The thread that looks may be kept from it by one long step, or by thousands of short ones with a wait for
+events after every few: only in the second case does the pulse go on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from attrs import define
+from attrs import define, field
 
 from ._asyncio import AsyncioHost
 from ._virtual import VirtualTimeLoop
@@ -42,16 +48,32 @@ class AsyncioSteps:
     """The `Steps` of an asyncio loop."""
 
     _loop: asyncio.AbstractEventLoop
+    _turned_at: float = field(default=0.0, init=False)
+    """When the loop was last known to be between two steps."""
+    _pulse: asyncio.TimerHandle | None = field(default=None, init=False)
 
     @property
     def closed(self) -> bool:
         return self._loop.is_closed()
 
-    def hook(self) -> None:
-        """Do nothing: the loop can be asked at any time."""
+    def hook(self, interval_s: float) -> None:
+        if self._pulse is not None:
+            self._pulse.cancel()
+        self._turned_at = time.monotonic()
+        self._pulse = self._loop.call_later(interval_s, self.hook, interval_s)
 
     def unhook(self, still_wanted: Callable[[], bool]) -> None:
-        """Do nothing."""
+        if asyncio._get_running_loop() is self._loop:
+            self._unhook(still_wanted)
+            return
+        # Else the loop was closed, and its timers with it.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._unhook, still_wanted)
+
+    def _unhook(self, still_wanted: Callable[[], bool]) -> None:
+        if self._pulse is not None and not still_wanted():
+            self._pulse.cancel()
+            self._pulse = None
 
     def look(self, last: Step | None) -> Step | None:
         task = asyncio.current_task(self._loop)
@@ -60,7 +82,7 @@ class AsyncioSteps:
         if last is not None and last.ended_at is None and last.task() is task:
             return last
         input = input_of(_context_of(task))
-        return None if input is None else Step(ref(task), ref(input), input.target)
+        return None if input is None else Step(ref(task), ref(input), input.target, turned_at=self._turned_at)
 
     def pin(self, step: Step) -> None:
         try:

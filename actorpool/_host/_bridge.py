@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -35,7 +36,7 @@ logger = logging.getLogger("actorpool")
 
 
 @define(eq=False)
-class Inbox:
+class Inbox(ABC):
     """The queue of posts of one loop, and the flag that batches its wake-ups."""
 
     _queue: deque[tuple[Callable[[Any], object], Any]] = field(factory=deque, init=False, repr=False)
@@ -52,14 +53,17 @@ class Inbox:
                 raise
 
     @property
+    @abstractmethod
     def name(self) -> str:
-        raise NotImplementedError
+        """The kind of loop, for messages."""
 
+    @abstractmethod
     def _check_open(self) -> None:
-        raise NotImplementedError
+        """Raise `HostClosedError` if the loop has ended."""
 
+    @abstractmethod
     def _wake_loop(self) -> None:
-        raise NotImplementedError
+        """Have the loop call `_drain` soon. Threads: any."""
 
     def _arm(self) -> None:
         # The flag goes up before the wake-up: the drain, which may run at once on its thread, must clear it

@@ -73,7 +73,7 @@ class TrioSteps(trio.abc.Instrument):
         if step is not None:
             step.end()
 
-    def hook(self) -> None:
+    def hook(self, interval_s: float) -> None:
         if not self._hooked:
             self._hooked = True
             trio.lowlevel.add_instrument(self)
@@ -109,7 +109,7 @@ class TrioSteps(trio.abc.Instrument):
         if last is not None and last.ended_at is None and last.began_at == began_at and last.task() is task:
             return last
         input = input_of(task.context)
-        return None if input is None else Step(ref(task), ref(input), input.target, began_at)
+        return None if input is None else Step(ref(task), ref(input), input.target, began_at=began_at)
 
     def pin(self, step: Step) -> None:
         self._pinned = step

@@ -10,10 +10,15 @@ if it finds one and the same step of an input of this app again and again, it no
 driver knows that it is the same step is its own affair. A step's place is where it was seen for the longest
 time; its length is known to a fraction of the interval.
 
-The thread looks on only while it can run itself. Of the time in which it could not, what the loop's thread
-computed counts (one long call into C that keeps the interpreter's lock); else another thread held the lock, or the
-machine stood still, and that is not the function's fault. Where the platform has no clock of another thread's
-computing (macOS, Windows), such time never counts.
+The thread looks on only while it can run itself. A loop that computes can keep it from that for a hundred
+milliseconds and more, although it takes thousands of steps in that time: it lets go of the interpreter's lock for a
+moment between them and has it back before anybody is awake. So time in which this thread could not look counts only
+as far as it is proven that there was one step all along, because the step was seen before, or because the driver
+knows since when; and of that time only what the loop's thread computed (a long call into C that keeps the lock), for
+else another thread held the lock, or the machine stood still. Never do pauses for collecting garbage count, nor what
+the thread waited for a processor. Where the platform has no clock of another thread's computing (macOS, Windows),
+time in which this thread could not look never counts. When in doubt a block goes unreported: nobody is to search a
+function that is innocent.
 
 The thread exists while asynchronous inputs run, and for a second after the last one. The data path pays one
 look at `parked` for an input: whoever starts an input finds it up, and starts the thread. Before it ends the
@@ -29,6 +34,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from math import inf
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 from weakref import ref
@@ -37,6 +43,7 @@ from attrs import Factory, define
 
 from ._bridge import ThreadSignal
 from ._context import current_input
+from ._loop_clocks import LoopClocks, Reading
 
 if TYPE_CHECKING:
     from contextvars import Context
@@ -68,7 +75,7 @@ STILL_S: Final = 5.0
 # The interpreter hands its lock over every 5 ms: looking more often would show nothing more.
 LEAST_INTERVAL_S: Final = 0.005
 # A look that comes later than this was kept from happening; less is a busy machine's way, in seconds.
-LATE_S: Final = 0.05
+LATE_S: Final = 0.02
 
 Place: TypeAlias = tuple[str, int, str]
 """File, line, name of the function."""
@@ -84,6 +91,8 @@ class Step:
     target: Any
     began_at: float | None = None
     """Set by a driver that knows, else estimated."""
+    turned_at: float = -inf
+    """No later than it began: when the driver last knew that no step was being taken."""
     ended_at: float | None = None
     excused_s: float = 0.0
     """Time in which something else kept it from going on."""
@@ -108,8 +117,8 @@ class Steps(Protocol):
         """Whether the loop is gone."""
         ...
 
-    def hook(self) -> None:
-        """Prepare for `look`; loop's thread only."""
+    def hook(self, interval_s: float) -> None:
+        """Prepare for `look`, which is called every `interval_s` seconds; loop's thread only."""
         ...
 
     def unhook(self, still_wanted: Callable[[], bool]) -> None:
@@ -183,6 +192,11 @@ def _describe(place: Place) -> str:
     return f"{where}: {source}" if source else where
 
 
+def interval_of(threshold_s: float) -> float:
+    """Return the time from one look to the next, in seconds."""
+    return max(threshold_s / 4, LEAST_INTERVAL_S)
+
+
 class Observer:
     """Judges what is seen of one loop; one for each life of the thread."""
 
@@ -193,42 +207,41 @@ class Observer:
         owns: Callable[[Input], bool],
         reports: Reports,
         find_place: Callable[[Step], Place | None],
-        now: float,
-        cpu_s: float | None,
+        started: Reading,
     ) -> None:
-        self.interval_s = max(threshold_s / 4, LEAST_INTERVAL_S)
+        self.interval_s = interval_of(threshold_s)
         self._threshold_s = threshold_s
         self._steps = steps
         self._owns = owns
         self._reports = reports
         self._find_place = find_place
         self._step: Step | None = None
-        self._looked_at = now
-        self._cpu_s = cpu_s
+        self._read = started
 
-    def look(self, now: float, cpu_s: float | None) -> None:
-        """Look at the loop.
+    @property
+    def looked_at(self) -> float:
+        """When the loop was looked at last."""
+        return self._read.now
 
-        Args:
-            now: The monotonic clock, in seconds.
-            cpu_s: How long the loop's thread has computed in all, in seconds; None if unknown.
-        """
+    def look(self, read: Callable[[], Reading]) -> None:
+        """Look at the loop, and at its clocks."""
         # Whatever else: the step comes first. As soon as this thread lets go of the lock, it may be over.
         last, step = self._step, self._steps.look(self._step)
-        elapsed_s = now - self._looked_at
-        late_s = max(0.0, elapsed_s - self.interval_s)
-        kept_s = late_s if late_s > max(LATE_S, self._threshold_s / 2) else 0.0
-        computed_s = 0.0 if cpu_s is None or self._cpu_s is None else min(cpu_s - self._cpu_s, kept_s)
+        if step is not None and step is not last:
+            self._steps.pin(step)
+        before, reading = self._read, read()
+        now, elapsed_s = reading.now, reading.now - before.now
         if step is not None:
+            excused_s = self._excused_s(before, reading)
             if step is last:
-                step.excused_s += kept_s - computed_s
+                step.excused_s += excused_s
                 self._note(step, elapsed_s)
             else:
-                self._begin(step, now, elapsed_s, kept_s, computed_s)
+                self._begin(step, before, now, excused_s)
         if last is not None and step is not last:
             self._close(last, now, elapsed_s)
         self._step = step
-        self._looked_at, self._cpu_s = now, cpu_s
+        self._read = reading
         if step is not None and step.places and not step.told:
             blocked_s = self._length_s(step, now)
             if blocked_s >= max(STILL_S, self._threshold_s):
@@ -238,19 +251,29 @@ class Observer:
         """Report the last step: it is over."""
         last, self._step = self._step, None
         if last is not None:
-            self._close(last, now, now - self._looked_at)
+            self._close(last, now, now - self._read.now)
 
-    def _begin(self, step: Step, now: float, elapsed_s: float, kept_s: float, computed_s: float) -> None:
+    def _excused_s(self, before: Reading, reading: Reading) -> float:
+        """Return how much of the time between two looks is no step's fault."""
+        elapsed_s = reading.now - before.now
+        late_s = elapsed_s - self.interval_s
+        kept_s = late_s if late_s > LATE_S else 0.0
+        if before.computed_s is not None and reading.computed_s is not None:
+            kept_s = max(0.0, kept_s - (reading.computed_s - before.computed_s))
+        # What kept this thread may be what denied the loop's a processor; while that one collects, it computes.
+        excused_s = max(kept_s, reading.denied_s - before.denied_s) + reading.paused_s - before.paused_s
+        return min(excused_s, elapsed_s)
+
+    def _begin(self, step: Step, before: Reading, now: float, excused_s: float) -> None:
         if step.began_at is None:
-            # Within the interval before this look; or, if this thread was kept from looking, then by this step, which
-            # is here at the first chance: within the one after the last look.
-            half_s = min(elapsed_s, self.interval_s) / 2
-            step.began_at = self._looked_at + half_s if kept_s else now - half_s
-        step.excused_s = min(kept_s - computed_s, now - step.began_at)
+            # After the last look, and after the driver knew of no step; within the interval that follows, for else it
+            # would have been seen, or the driver would know better.
+            earliest = max(before.now, step.turned_at)
+            step.began_at = earliest + min(now - earliest, self.interval_s) / 2
+        step.excused_s = min(excused_s, now - step.began_at)
         length_s = self._length_s(step, now)
         if length_s > self.interval_s:
             self._note(step, length_s)
-        self._steps.pin(step)
 
     def _note(self, step: Step, elapsed_s: float) -> None:
         # The place first: to ask whose input it is may let the step go on.
@@ -268,8 +291,8 @@ class Observer:
             # Seen but once, or not ours.
             return
         # What ran after it, before the loop or this thread came to say so, is not its time.
-        latest = self._looked_at + min(elapsed_s, self.interval_s)
-        ended_at = (self._looked_at + latest) / 2 if step.ended_at is None else min(step.ended_at, latest)
+        latest = self._read.now + min(elapsed_s, self.interval_s)
+        ended_at = (self._read.now + latest) / 2 if step.ended_at is None else min(step.ended_at, latest)
         blocked_s = self._length_s(step, ended_at)
         if blocked_s >= self._threshold_s:
             self._reports.over(step, blocked_s, now)
@@ -306,12 +329,9 @@ class BlockWatch(Watch):
     __slots__ = (
         "_busy",
         "_containers",
-        "_cpu_clock",
         "_lock",
-        "_loop_thread",
         "_owns",
         "_reports",
-        "_started",
         "_steps",
         "_stop",
         "_thread",
@@ -341,10 +361,6 @@ class BlockWatch(Watch):
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stop = ThreadSignal()
-        self._loop_thread = 0
-        self._cpu_clock: int | None = None
-        # The clocks when the thread was started: (monotonic, loop's thread).
-        self._started: tuple[float, float | None] = (0.0, None)
 
     def enter(self) -> None:
         self._containers += 1
@@ -364,18 +380,16 @@ class BlockWatch(Watch):
 
     def wake(self) -> None:
         stop = ThreadSignal()
-        thread = threading.Thread(target=self._run, args=(stop,), name="actorpool block watch", daemon=True)
+        clocks = LoopClocks()
+        thread = threading.Thread(
+            target=self._run, args=(stop, clocks, clocks.read()), name="actorpool block watch", daemon=True
+        )
         with self._lock:
             if not self.parked:
                 return
             self.parked = False
             self._thread, self._stop = thread, stop
-        self._loop_thread = threading.get_ident()
-        # Only for a thread that lives may one ask for its clock; the clock itself may be asked at any time.
-        clock_of = getattr(time, "pthread_getcpuclockid", None)
-        self._cpu_clock = None if clock_of is None else clock_of(self._loop_thread)
-        self._started = time.monotonic(), self._computed_s()
-        self._steps.hook()
+        self._steps.hook(interval_of(self._threshold_s))
         try:
             thread.start()
         except RuntimeError:
@@ -387,25 +401,25 @@ class BlockWatch(Watch):
 
     # -- the watch's thread ----------------------------------------------------------------------
 
-    def _run(self, stop: ThreadSignal) -> None:
+    def _run(self, stop: ThreadSignal, clocks: LoopClocks, started: Reading) -> None:
         try:
-            self._look_on(stop)
+            with clocks:
+                self._look_on(stop, clocks, started)
         except Exception:
             # A bug of ours must not end in the service's excepthook.
             logger.exception("the block watch failed; blocks of the event loop are not reported for now")
 
-    def _look_on(self, stop: ThreadSignal) -> None:
+    def _look_on(self, stop: ThreadSignal, clocks: LoopClocks, started: Reading) -> None:
         # What has passed since the start counts: the first input may be at it already.
-        now, computed_s = self._started
-        observer = Observer(
-            self._threshold_s, self._steps, self._owns, self._reports, self._find_place, now, computed_s
-        )
-        ask_at = now + LINGER_S
+        def find_place(step: Step) -> Place | None:
+            return _find_place(step, self._steps, clocks.thread)
+
+        observer = Observer(self._threshold_s, self._steps, self._owns, self._reports, find_place, started)
+        ask_at = started.now + LINGER_S
         while not stop.wait(observer.interval_s) and not self._steps.closed:
-            now = time.monotonic()
-            observer.look(now, self._computed_s())
-            if now >= ask_at:
-                ask_at = now + LINGER_S
+            observer.look(clocks.read)
+            if observer.looked_at >= ask_at:
+                ask_at = observer.looked_at + LINGER_S
                 if not self._busy() and self._park():
                     break
         observer.finish(time.monotonic())
@@ -428,31 +442,23 @@ class BlockWatch(Watch):
         self._steps.unhook(lambda: not self.parked)
         return True
 
-    def _computed_s(self) -> float | None:
-        if self._cpu_clock is None:
-            return None
-        try:
-            return time.clock_gettime(self._cpu_clock)
-        except OSError:
-            # The thread has ended, and the loop is run by another one, or by nobody.
-            return None
 
-    def _find_place(self, step: Step) -> Place | None:
-        """Return where `step` is, in the code of the function's own package if that has a part in it."""
-        frame = sys._current_frames().get(self._loop_thread)
-        root = self._steps.root(step)
-        if frame is None or self._steps.look(step) is not step:
-            return None
-        package = _package(getattr(step.target.function, "__module__", None))
-        chosen, below = frame, frame
-        while root is not None:
-            if _package(below.f_globals.get("__name__")) == package:
-                chosen = below
-                break
-            if below is root or below.f_back is None:
-                break
-            below = below.f_back
-        return chosen.f_code.co_filename, chosen.f_lineno, chosen.f_code.co_name
+def _find_place(step: Step, steps: Steps, thread: int) -> Place | None:
+    """Return where `step` is, in the code of the function's own package if that has a part in it."""
+    frame = sys._current_frames().get(thread)
+    root = steps.root(step)
+    if frame is None or steps.look(step) is not step:
+        return None
+    package = _package(getattr(step.target.function, "__module__", None))
+    chosen, below = frame, frame
+    while root is not None:
+        if _package(below.f_globals.get("__name__")) == package:
+            chosen = below
+            break
+        if below is root or below.f_back is None:
+            break
+        below = below.f_back
+    return chosen.f_code.co_filename, chosen.f_lineno, chosen.f_code.co_name
 
 
 def _package(module: str | None) -> str:

@@ -11,11 +11,54 @@ from typing import Any
 
 import trio
 
+import actorpool as modal
 from actorpool._host._base import current_host
 from tests.hosts import settle
 
 # More loop steps than any call of these tests takes.
 _MOST_STEPS = 300
+
+
+class Log:
+    """What happened, on which thread, in order."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.threads: dict[str, int] = {}
+
+    def add(self, event: str) -> None:
+        self.events.append(event)
+        self.threads[event] = threading.get_ident()
+
+
+def echoing_class(app: modal.App, kind: str = "async", *, takes_s: float = 0.0, **settings: Any) -> Any:
+    """Return a class of `app` with a parameter `x` and a method `f`, sync or async, which returns `x`.
+
+    An async method takes `takes_s` seconds, 0 by default.
+    """
+    if kind == "sync":
+
+        @app.cls(**settings)
+        class Threaded:
+            x: int = modal.parameter()
+
+            @modal.method()
+            def f(self) -> int:
+                return self.x
+
+        return Threaded
+
+    @app.cls(**settings)
+    class C:
+        x: int = modal.parameter()
+
+        @modal.method()
+        async def f(self) -> int:
+            if takes_s:
+                await current_host().sleep(takes_s)
+            return self.x
+
+    return C
 
 
 async def cancelled_after(steps: int, async_fn: Callable[[], Awaitable[object]]) -> bool:
@@ -122,3 +165,8 @@ async def off_loop(function: Callable[[], Any]) -> Any:
         result = in_thread(body)
         await waiter.wait()
         return result()
+
+
+def threads_of(name: str) -> list[threading.Thread]:
+    """Return the worker threads of the function called `name`."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith(f"{name}/")]

@@ -60,7 +60,7 @@ def test_a_policy_that_raises_is_replaced_by_the_default_one(
             assert [1] * 10 == [await call.get.aio() for call in calls]
             await sleep(20)
             assert 0 == f.statistics().containers
-            assert ["the policy of function f raised"] == [
+            assert ["the policy of function 'f' raised"] == [
                 message.split(";")[0] for message in caplog.messages
             ]
 
@@ -101,7 +101,7 @@ def test_a_supervisor_that_fails_takes_nobody_with_it_and_the_next_call_has_anot
             gate.set()
             assert 1 == await f.remote.aio(gate)
             await at_rest(f, other)
-        assert any("supervisor of function f" in message for message in caplog.messages)
+        assert any("supervisor of function 'f'" in message for message in caplog.messages)
 
     with caplog.at_level(logging.ERROR):
         run_virtually(main)

@@ -367,7 +367,7 @@ def test_one_cancelled_call_of_many_leaves_the_others_alone(run_virtually: Run) 
             calls = [f.spawn(number) for number in range(10)]
             await sleep(0.5)
             calls[3].cancel()
-            results = []
+            results: list[int | None] = []
             for call in calls:
                 try:
                     results.append(await call.get.aio())

@@ -232,7 +232,9 @@ def test_methods_of_one_instance_share_its_slots_and_its_deadlocks(run_virtually
 
         @modal.method()
         async def asks_another_instance(self) -> int:
-            return int(await C(x=self.x + 1).g.remote.aio())
+            return int(await make(x=self.x + 1).g.remote.aio())
+
+    make: Any = C
 
     async def main() -> None:
         async with app.run():

@@ -12,7 +12,7 @@ import pytest
 
 import actorpool as modal
 from actorpool.exception import ContainerStartError
-from tests.actors.harness import at_rest
+from tests.actors.harness import at_rest, echoing_class
 from tests.api.support import event, gather, now, sleep
 from tests.hosts import settle
 
@@ -32,24 +32,7 @@ def test_thousands_of_parameter_sets_come_and_go(
     app = modal.App("my-app")
     many = 2000 if (kind, virtual_host_name) == ("async", "asyncio") else 200
 
-    if kind == "sync":
-
-        @app.cls(scaledown_window=5)
-        class C:
-            x: int = modal.parameter()
-
-            @modal.method()
-            def f(self) -> int:
-                return self.x
-    else:
-
-        @app.cls(scaledown_window=5)
-        class C:  # type: ignore[no-redef]
-            x: int = modal.parameter()
-
-            @modal.method()
-            async def f(self) -> int:
-                return self.x
+    C = echoing_class(app, kind, scaledown_window=5)
 
     async def main() -> None:
         async with app.run():
@@ -70,18 +53,11 @@ def test_thousands_of_parameter_sets_come_and_go(
 
 def test_a_pool_that_a_handle_refers_to_is_kept(run_virtually: Run) -> None:
     app = modal.App("my-app")
-
-    @app.cls(scaledown_window=5)
-    class C:
-        x: int = modal.parameter()
-
-        @modal.method()
-        async def f(self) -> int:
-            return self.x
+    C = echoing_class(app, scaledown_window=5)
 
     async def main() -> None:
         async with app.run():
-            kept: Any = C(x=1)
+            kept = C(x=1)
             only_the_verb = C(x=2).f.remote
             spawned = C(x=3).f.spawn()
             assert [1, 2] == await gather(kept.f.remote.aio, only_the_verb.aio)
@@ -102,15 +78,7 @@ def test_a_pool_that_a_handle_refers_to_is_kept(run_virtually: Run) -> None:
 
 def test_a_result_outlives_the_pool_it_came_from(run_virtually: Run) -> None:
     app = modal.App("my-app")
-
-    @app.cls(scaledown_window=1)
-    class C:
-        x: int = modal.parameter()
-
-        @modal.method()
-        async def f(self) -> int:
-            await sleep(1)
-            return self.x
+    C = echoing_class(app, takes_s=1, scaledown_window=1)
 
     async def main() -> None:
         async with app.run():
@@ -127,18 +95,11 @@ def test_a_result_outlives_the_pool_it_came_from(run_virtually: Run) -> None:
 
 def test_a_forgotten_pool_keeps_the_settings_it_was_given(run_virtually: Run) -> None:
     app = modal.App("my-app")
-
-    @app.cls(scaledown_window=1)
-    class C:
-        x: int = modal.parameter()
-
-        @modal.method()
-        async def f(self) -> int:
-            return self.x
+    C = echoing_class(app, scaledown_window=1)
 
     async def main() -> None:
         async with app.run():
-            obj: Any = C(x=1)
+            obj = C(x=1)
             await obj.f.remote.aio()
             obj.update_autoscaler(max_containers=3)
             del obj
@@ -146,9 +107,9 @@ def test_a_forgotten_pool_keeps_the_settings_it_was_given(run_virtually: Run) ->
             gc.collect()
             await settle()
             assert {} == supervisors(app)
-            again: Any = C(x=1)
+            again = C(x=1)
             assert 3 == again.f.statistics().settings.max_containers
-            other: Any = C(x=2)
+            other = C(x=2)
             assert other.f.statistics().settings.max_containers is None
 
     run_virtually(main)
@@ -156,18 +117,11 @@ def test_a_forgotten_pool_keeps_the_settings_it_was_given(run_virtually: Run) ->
 
 def test_a_pool_that_is_to_keep_containers_warm_is_not_forgotten(run_virtually: Run) -> None:
     app = modal.App("my-app")
-
-    @app.cls(scaledown_window=1)
-    class C:
-        x: int = modal.parameter()
-
-        @modal.method()
-        async def f(self) -> int:
-            return self.x
+    C = echoing_class(app, scaledown_window=1)
 
     async def main() -> None:
         async with app.run():
-            obj: Any = C(x=1)
+            obj = C(x=1)
             obj.update_autoscaler(min_containers=2)
             del obj
             gc.collect()
@@ -175,7 +129,7 @@ def test_a_pool_that_is_to_keep_containers_warm_is_not_forgotten(run_virtually: 
             gc.collect()
             await settle()
             assert 1 == len(supervisors(app))
-            again: Any = C(x=1)
+            again = C(x=1)
             assert 2 == again.f.statistics().ready
             again.update_autoscaler(min_containers=0)
             del again
@@ -203,9 +157,11 @@ def test_a_pool_that_fails_to_start_is_forgotten_too(run_virtually: Run) -> None
         async def f(self) -> int:
             return self.x
 
+    make: Any = C
+
     async def main() -> None:
         async with app.run():
-            outcomes = await gather(*[C(x=x).f.remote.aio for x in range(10)])
+            outcomes = await gather(*[make(x=x).f.remote.aio for x in range(10)])
             assert {ContainerStartError} == {type(outcome) for outcome in outcomes}
             del outcomes
             gc.collect()
@@ -219,14 +175,7 @@ def test_a_pool_that_fails_to_start_is_forgotten_too(run_virtually: Run) -> None
 
 def test_closing_does_not_wait_for_a_pool_that_is_forgotten_meanwhile(run_virtually: Run) -> None:
     app = modal.App("my-app")
-
-    @app.cls(scaledown_window=1)
-    class C:
-        x: int = modal.parameter()
-
-        @modal.method()
-        async def f(self) -> int:
-            return self.x
+    C = echoing_class(app, scaledown_window=1)
 
     @app.function()
     async def slow() -> None:
@@ -258,13 +207,14 @@ def test_a_parameter_set_used_from_many_threads_has_one_pool() -> None:
         def f(self) -> int:
             return self.x
 
+    make: Any = C
     with app.run():
         start = threading.Barrier(4)
 
         def call() -> None:
             start.wait(10)
             for x in range(10):
-                assert x == C(x=x).f.remote()
+                assert x == make(x=x).f.remote()
 
         threads = [threading.Thread(target=call) for _ in range(4)]
         for thread in threads:
@@ -307,6 +257,8 @@ def test_warm_containers_of_functions_and_default_instances_are_there_before_any
         async def g(self) -> int:
             return self.x
 
+    make: Any = NeedsParameters
+
     async def main() -> None:
         async with app.run():
             await settle()
@@ -319,10 +271,10 @@ def test_warm_containers_of_functions_and_default_instances_are_there_before_any
             assert 3 == C().g.statistics().ready
             assert 5 == await C().g.remote.aio()
             # An instance of which nobody has spoken cannot be warmed; once it was used it is.
-            assert 9 == await NeedsParameters(x=9).g.remote.aio()
+            assert 9 == await make(x=9).g.remote.aio()
             gc.collect()
             await sleep(100)
-            obj: Any = NeedsParameters(x=9)
+            obj = make(x=9)
             assert 1 == obj.g.statistics().ready
         assert [5, 5, 5] == entered
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Maps that are left early, in every way there is, and input iterators that fail."""
+"""Maps that are left early, in every way there is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 import actorpool as modal
-from actorpool.exception import InvalidError
 from tests.actors.harness import at_rest, checkpoints, in_thread
 from tests.api.support import PATIENCE_S, Latch, event, sleep
 from tests.hosts import settle
@@ -247,7 +246,7 @@ def test_a_map_may_be_collected_while_its_thread_holds_the_pool(app: modal.App) 
         del cycle
 
         def collect_under_the_lock() -> None:
-            dispatcher = f.remote._bind().dispatcher  # type: ignore[attr-defined]
+            dispatcher = f.remote._bind().dispatcher
             with dispatcher._lock:
                 held.clear()
                 gc.collect()
@@ -277,221 +276,6 @@ def test_a_map_that_is_never_iterated_does_nothing_and_says_so(
     assert all("never iterated" in message for message in caplog.messages)
 
 
-# -- input iterators that fail --------------------------------------------------------------------------------
-
-
-def _fails_after(count: int, error: BaseException) -> Iterator[int]:
-    yield from range(count)
-    raise error
-
-
-async def _fails_async_after(count: int, error: BaseException, pauses: int = 0) -> Any:
-    for number in range(count):
-        await checkpoints(pauses)
-        yield number
-    await checkpoints(pauses)
-    raise error
-
-
-class _Broken:
-    """An iterable whose iterator cannot be had."""
-
-    def __iter__(self) -> Iterator[int]:
-        raise _Left("no iterator")
-
-
-@pytest.mark.parametrize("count", [0, 1, 7, 19, 20, 21, 100])
-def test_an_input_iterator_that_raises_raises_in_the_caller(app: modal.App, run: Run, count: int) -> None:
-    @app.function()
-    async def f(x: int) -> int:
-        return x
-
-    async def main() -> None:
-        async with app.run():
-            for source in (
-                _fails_after(count, _Left("bad input")),
-                _fails_async_after(count, _Left("bad input")),
-                _fails_async_after(count, _Left("bad input"), pauses=1),
-            ):
-                taken = []
-                with pytest.raises(_Left, match="bad input"):
-                    async for result in f.map.aio(source):
-                        taken.append(result)
-                assert list(range(len(taken))) == taken
-                await at_rest(f)
-            assert 3 == await f.remote.aio(3)
-
-    run(main)
-
-
-@pytest.mark.parametrize("count", [0, 1, 7, 100])
-@pytest.mark.parametrize("verb", ["map", "starmap", "for_each"])
-def test_an_input_iterator_that_raises_raises_in_the_sync_caller(
-    app: modal.App, verb: str, count: int
-) -> None:
-    @app.function()
-    def f(x: int) -> int:
-        return x
-
-    def source() -> Iterator[Any]:
-        for number in _fails_after(count, _Left("bad input")):
-            yield (number,) if verb == "starmap" else number
-
-    with app.run():
-        with pytest.raises(_Left, match="bad input"):
-            list(getattr(f, verb)(source()) or ())
-        assert 3 == f.remote(3)
-
-
-def test_nothing_is_started_from_the_moment_the_input_iterator_has_raised(app: modal.App) -> None:
-    started = []
-
-    @app.function()
-    def f(x: int) -> int:
-        started.append(x)
-        return x
-
-    with app.run():
-        with pytest.raises(_Left):
-            list(f.map(_fails_after(5, _Left())))
-        assert [] == started
-        assert 0 == f.statistics().arrived
-
-
-def test_an_iterable_without_an_iterator_raises_in_the_caller(app: modal.App, run: Run) -> None:
-    @app.function()
-    async def f(x: int) -> int:
-        return x
-
-    async def main() -> None:
-        async with app.run():
-            with pytest.raises(_Left, match="no iterator"):
-                async for _ in f.map.aio(_Broken()):
-                    pass
-            await at_rest(f)
-
-    run(main)
-
-
-def test_a_starmap_over_what_cannot_be_unpacked_is_a_type_error(app: modal.App) -> None:
-    @app.function()
-    def f(x: int) -> int:
-        return x
-
-    with app.run():
-        with pytest.raises(TypeError, match="not iterable"):
-            list(f.starmap([1]))
-        assert 1 == f.remote(1)
-
-
-@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
-def test_whatever_a_sync_input_iterator_raises_reaches_the_caller(
-    app: modal.App, error: BaseException
-) -> None:
-    @app.function()
-    def f(x: int) -> int:
-        return x
-
-    with app.run():
-        with pytest.raises(type(error)):
-            list(f.map(_fails_after(3, error)))
-        assert 1 == f.remote(1)
-
-
-def test_an_async_input_iterator_that_is_cancelled_by_itself_does_not_pass_for_its_end(
-    app: modal.App,
-) -> None:
-    async def source() -> Any:
-        yield 1
-        future = asyncio.get_running_loop().create_future()
-        future.cancel()
-        await future
-
-    @app.function()
-    async def f(x: int) -> int:
-        return x
-
-    async def main() -> None:
-        async with app.run():
-            taken = []
-            with pytest.raises(asyncio.CancelledError):
-                async for result in f.map.aio(source()):
-                    taken.append(result)
-            await at_rest(f)
-
-    asyncio.run(main())
-
-
-def test_zipped_sources_end_with_the_shortest_and_fail_with_the_one_that_fails(
-    app: modal.App, run: Run
-) -> None:
-    @app.function()
-    async def add(x: int, y: int) -> int:
-        return x + y
-
-    async def main() -> None:
-        async with app.run():
-            assert [0, 2, 4] == [r async for r in add.map.aio(itertools.count(), _upto(3))]
-            assert [0, 2, 4] == [r async for r in add.map.aio(_upto(3), range(5))]
-            with pytest.raises(_Left):
-                async for _ in add.map.aio(itertools.count(), _fails_async_after(2, _Left())):
-                    pass
-            await at_rest(add)
-
-    run(main)
-
-
-async def _upto(count: int) -> Any:
-    for number in range(count):
-        yield number
-
-
-# -- what is no input -----------------------------------------------------------------------------------------
-
-
-def test_a_map_without_an_iterator_is_refused_at_once(app: modal.App, run: Run) -> None:
-    @app.function()
-    async def f() -> None:
-        pass
-
-    async def main() -> None:
-        async with app.run():
-            for refused in (f.map, f.map.aio, f.for_each):
-                with pytest.raises(InvalidError, match="got no iterator"):
-                    refused()
-            with pytest.raises(InvalidError, match="got no iterator"):
-                await f.for_each.aio()
-            for refused in (f.starmap, f.starmap.aio):
-                with pytest.raises(TypeError, match="input_iterator"):
-                    refused()  # type: ignore[call-arg]
-
-    run(main)
-
-
-def test_what_cannot_be_iterated_over_is_refused_at_once(app: modal.App) -> None:
-    @app.function()
-    def f(x: int) -> None:
-        pass
-
-    with app.run():
-        for refused in (f.map, f.map.aio, f.starmap, f.starmap.aio, f.for_each):
-            with pytest.raises(InvalidError, match="5 cannot be iterated over"):
-                refused(5)  # type: ignore[arg-type]
-
-
-def test_an_async_iterable_given_to_a_sync_verb_names_the_twin(app: modal.App) -> None:
-    @app.function()
-    def f(x: int) -> None:
-        pass
-
-    with app.run():
-        for verb in ("map", "starmap"):
-            with pytest.raises(InvalidError, match=rf"`async for \.\.\. in f\.{verb}\.aio\(\.\.\.\)`"):
-                getattr(f, verb)(_numbers())
-        with pytest.raises(InvalidError, match=r"`await f\.for_each\.aio\(\.\.\.\)`"):
-            f.for_each(_numbers())
-
-
 def test_maps_that_wait_for_room_and_are_left_do_not_keep_others_waiting(run_virtually: Run) -> None:
     app = modal.App("my-app", limits=modal.Limits(max_pending=2, map_in_flight=50))
 
@@ -502,9 +286,9 @@ def test_maps_that_wait_for_room_and_are_left_do_not_keep_others_waiting(run_vir
 
     async def main() -> None:
         async with app.run():
-            dispatcher = f.remote._bind().dispatcher  # type: ignore[attr-defined]
+            dispatcher = f.remote._bind().dispatcher
             maps = [f.map.aio(range(20)) for _ in range(5)]
-            iterators = [aiter(results) for results in maps]
+            iterators: list[Any] = [aiter(results) for results in maps]
             for iterator in iterators:
                 assert 0 == await anext(iterator)
             for iterator in iterators[:4]:
@@ -528,7 +312,7 @@ def test_a_map_that_waits_for_room_waits_once_however_often_it_is_woken(run_virt
         async with app.run():
             gate = event()
             gate.set()
-            dispatcher = slow.remote._bind().dispatcher  # type: ignore[attr-defined]
+            dispatcher = slow.remote._bind().dispatcher
             most = 0
             async for _ in slow.map.aio([gate] * 30):
                 most = max(most, dispatcher.read(lambda pool: len(pool._room_waiters)))

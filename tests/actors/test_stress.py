@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -118,7 +119,7 @@ def test_callers_in_four_threads_and_two_loops_each_have_their_own_results(lives
 
         await asyncio.gather(*[one(number) for number in range(amount)])
         keys = [(f"{name} map", number) for number in range(amount)]
-        results = [r async for r in f.map.aio(keys, return_exceptions=True, order_outputs=False)]
+        results: list[Any] = [r async for r in f.map.aio(keys, return_exceptions=True, order_outputs=False)]
         assert Counter(keys) == Counter(r if isinstance(r, tuple) else r.args[0] for r in results)
         keys = [(f"{name} spawn", number) for number in range(amount)]
         calls = [g.spawn(key) for key in keys]
@@ -126,9 +127,12 @@ def test_callers_in_four_threads_and_two_loops_each_have_their_own_results(lives
 
     amount = 120
 
+    def in_loop(number: int) -> None:
+        asyncio.run(in_async_code(f"loop {number}", amount))
+
     def callers() -> list[Callable[[], Any]]:
-        waiting = [in_thread(lambda n=n: in_sync_code(f"thread {n}", amount)) for n in range(4)]
-        waiting += [in_thread(lambda n=n: asyncio.run(in_async_code(f"loop {n}", amount))) for n in range(2)]
+        waiting = [in_thread(partial(in_sync_code, f"thread {n}", amount)) for n in range(4)]
+        waiting += [in_thread(partial(in_loop, n)) for n in range(2)]
         return waiting
 
     def check() -> None:
@@ -209,7 +213,7 @@ def test_spawned_inputs_cancelled_by_others_have_one_outcome_each(kind: str) -> 
                 except RemoteError:
                     told[key].append(0)
 
-        for result in [in_thread(lambda s=s: cancel(s)) for s in range(2)] + [
+        for result in [in_thread(partial(cancel, s)) for s in range(2)] + [
             in_thread(collect) for _ in range(2)
         ]:
             result()
@@ -244,27 +248,28 @@ def test_closing_under_fire_gives_each_accepted_input_one_outcome(kind: str) -> 
             await asyncio.sleep(0)
             return key
 
-    for attempt in range(4):
+    def attempt(number: int) -> None:
         ran.clear()
         accepted: list[tuple[int, Any]] = []
         started = threading.Barrier(4)
 
-        def fire(first: int, accepted: list[tuple[int, Any]] = accepted, started: Any = started) -> None:
+        def fire(first: int) -> None:
             started.wait(PATIENCE_S)
             try:
                 for key in range(first, first + 10_000):
-                    accepted.append((key, f.spawn(key)))
+                    call = f.spawn(key)
+                    accepted.append((key, call))
             except modal.exception.ExecutionError:
                 return
             raise AssertionError("the app was never closed")
 
         def close() -> list[Callable[[], Any]]:
-            waiting = [in_thread(lambda n=n: fire(n * 100_000)) for n in range(3)]
+            waiting = [in_thread(partial(fire, first)) for first in (0, 100_000, 200_000)]
             started.wait(PATIENCE_S)
-            _wait_until(lambda: len(accepted) > 300 * (attempt + 1))
+            _wait_until(lambda: len(accepted) > 300 * (number + 1))
             return waiting
 
-        if attempt % 2:
+        if number % 2:
             # An error in the body: nothing is drained.
             with pytest.raises(ZeroDivisionError):
                 with app.run():
@@ -280,8 +285,11 @@ def test_closing_under_fire_gives_each_accepted_input_one_outcome(kind: str) -> 
                 assert key == call.get(timeout=PATIENCE_S)
                 assert 1 == ran[key]
             except ClosedError:
-                assert attempt % 2, "an accepted input was not drained"
+                assert number % 2, "an accepted input was not drained"
                 assert ran[key] <= 1
+
+    for number in range(4):
+        attempt(number)
 
 
 @pytest.mark.usefixtures("_restless")
@@ -311,8 +319,8 @@ def test_scaling_up_and_down_under_load_loses_nothing() -> None:
 
         changer = in_thread(change)
         try:
-            for result in [in_thread(lambda n=n: call(f, n * 1000)) for n in range(2)] + [
-                in_thread(lambda: call(g, 0))
+            for result in [in_thread(partial(call, f, n * 1000)) for n in range(2)] + [
+                in_thread(partial(call, g, 0))
             ]:
                 result()
         finally:

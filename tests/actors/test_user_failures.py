@@ -191,7 +191,7 @@ def test_an_input_that_swallows_its_cancellation_is_reported_and_its_result_drop
             assert [] == caplog.messages
             await sleep(0.2)
             assert 1 == len(caplog.messages)
-            assert "function f was cancelled 5 s ago and still runs" in caplog.messages[0]
+            assert "function 'f' was cancelled 5 s ago and still runs" in caplog.messages[0]
             assert (1, 1) == (f.statistics().running, f.statistics().abandoned)
             # Its slot is the only one: the next input has it when the work returns.
             started = now()
@@ -235,7 +235,7 @@ def test_closing_does_not_wait_for_ever_for_an_input_that_swallows_its_cancellat
 
 def test_an_input_is_cancelled_once_and_may_clean_up_for_the_whole_grace_period(run_virtually: Run) -> None:
     app = modal.App("my-app")
-    seen = []
+    seen: list[object] = []
 
     @app.function()
     async def f() -> None:

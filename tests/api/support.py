@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
+import attrs
+import pytest
+
+import actorpool as modal
 from actorpool._host._base import Event, Waiter, current_host
 from actorpool._host._virtual import VirtualTimeLoop, run_virtual, run_virtual_trio
+from actorpool.exception import ResourceExhaustedError
+from tests.hosts import settle
 
 T = TypeVar("T")
 
@@ -43,6 +49,12 @@ def run_from(host_name: str, unix_seconds: float, async_fn: Callable[[], Awaitab
     return runner(async_fn, start_wall_time=unix_seconds)
 
 
+async def collect(results: AsyncIterable[T], into: list[T]) -> None:
+    """Append `results` to `into` as they come; what came before an error is there."""
+    async for result in results:
+        into.append(result)  # noqa: PERF401 - a comprehension extends only once all have come
+
+
 async def gather(*functions: Callable[[], Awaitable[Any]]) -> list[Any]:
     """Run all at once on the running host; return their results, or the exceptions they raised."""
     results: list[Any] = [None] * len(functions)
@@ -57,6 +69,35 @@ async def gather(*functions: Callable[[], Awaitable[Any]]) -> list[Any]:
         for index, function in enumerate(functions):
             nursery.start_soon(one, index, function)
     return results
+
+
+def trivial(**settings: Any) -> tuple[modal.App, Any]:
+    """Return an app and a function that does nothing."""
+    app = modal.App("my-app")
+
+    @app.function(**settings)
+    async def f() -> None: ...
+
+    return app, f
+
+
+def of_one_second(**settings: Any) -> tuple[modal.App, Any]:
+    """Return an app and a function whose inputs take 1 s and return when they began."""
+    app = modal.App("my-app")
+
+    @app.function(**settings)
+    async def f(_: int = 0) -> float:
+        began = now()
+        await sleep(1.0)
+        return began
+
+    return app, f
+
+
+async def begins(function: Any, count: int) -> list[float]:
+    """Map `of_one_second`'s function over `count` inputs; return when each began, in seconds from now."""
+    start = now()
+    return [round(began - start, 6) async for began in function.map.aio(range(count))]
 
 
 class Latch:
@@ -159,3 +200,64 @@ class Turns:
             yield self
         finally:
             del loop._run_once  # type: ignore[attr-defined]
+
+
+def settings_of(handle: Any) -> tuple[int, int | None, int, float]:
+    """Return minimum, maximum, buffer and window in force."""
+    settings = attrs.astuple(handle.statistics().settings)
+    assert 4 == len(settings)
+    return settings
+
+
+def gated(slots: int = 1, **options: Any) -> tuple[modal.App, Any]:
+    """Return an app and a function of `slots` slots in all, whose inputs wait for a gate."""
+    app = modal.App("my-app")
+
+    @app.function(max_containers=1, **options)
+    @modal.concurrent(max_inputs=slots)
+    async def f(x: int, gate: Any) -> int:
+        await gate.wait()
+        return x
+
+    return app, f
+
+
+class Calls:
+    """Calls under way, each in a task of its own, and what became of them."""
+
+    def __init__(self, function: Any, nursery: Any) -> None:
+        self.results: dict[int, Any] = {}
+        self._function = function
+        self._nursery = nursery
+
+    async def start(self, count: int, gate: Any) -> None:
+        """Start `count` calls; the first of all comes alone, so that it is not pending when the others come."""
+        first = self._function.statistics().arrived
+        for x in range(first, first + count):
+            self._nursery.start_soon(self._call, x, gate)
+            if not x:
+                await settle()
+        await settle()
+
+    async def _call(self, x: int, gate: Any) -> None:
+        self.results[x] = await self._function.remote.aio(x, gate)
+
+
+async def filled(function: Any, running: int, pending: int) -> ResourceExhaustedError:
+    """Fill `function` with that many inputs, then let them end; return the error that one more call met."""
+    gate = event()
+    async with calls_of(function) as calls:
+        await calls.start(running + pending, gate)
+        assert (running, pending) == (function.statistics().running, function.statistics().pending)
+        with pytest.raises(ResourceExhaustedError) as caught:
+            await function.remote.aio(-1, gate)
+        assert (running, pending) == (caught.value.running, caught.value.pending)
+        gate.set()
+    assert {x: x for x in range(running + pending)} == calls.results
+    return caught.value
+
+
+@asynccontextmanager
+async def calls_of(function: Any) -> AsyncIterator[Calls]:
+    async with current_host().open_nursery() as nursery:
+        yield Calls(function, nursery)

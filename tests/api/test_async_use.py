@@ -110,10 +110,7 @@ def test_S29_remote_aio_awaits_the_result(run: Run) -> None:
 def test_S29_map_aio_is_an_async_iterator(run: Run) -> None:
     async def main() -> None:
         async with app.run():
-            results = []
-            async for result in square.map.aio(range(10)):
-                results.append(result)
-            assert [x * x for x in range(10)] == results
+            assert [x * x for x in range(10)] == [result async for result in square.map.aio(range(10))]
             assert [3, 7] == [result async for result in add.starmap.aio([(1, 2), (3, 4)])]
 
     run(main)

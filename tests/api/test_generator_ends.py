@@ -161,6 +161,13 @@ def test_a_full_backlog_refuses_at_the_first_item(run: Run) -> None:
 # -- leaving early ----------------------------------------------------------------------------------------
 
 
+async def leave_early(function: Any) -> None:
+    """Read one item of the generator and leave."""
+    async with aclosing(function.remote_gen.aio()) as items:
+        async for _ in items:
+            break
+
+
 def test_leaving_early_closes_the_generator_in_its_container(run: Run) -> None:
     app = modal.App()
     closed = Latch()
@@ -175,9 +182,7 @@ def test_leaving_early_closes_the_generator_in_its_container(run: Run) -> None:
 
     async def main() -> None:
         async with app.run():
-            async with aclosing(endless.remote_gen.aio()) as items:
-                async for _ in items:
-                    break
+            await leave_early(endless)
             await closed.opened()
             await settle()
             assert (0, 1) == (endless.statistics().running, endless.statistics().cancelled)
@@ -199,9 +204,7 @@ def test_leaving_early_closes_the_generator_in_its_thread(run: Run) -> None:
 
     async def main() -> None:
         async with app.run():
-            async with aclosing(endless.remote_gen.aio()) as items:
-                async for _ in items:
-                    break
+            await leave_early(endless)
             await closed.opened()
         assert closed.is_open
 

@@ -1,63 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""S24 to S28: how much a function accepts, and what happens beyond."""
+"""S24 to S27: how much a function accepts, and what happens beyond."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import actorpool as modal
-from actorpool._host._base import current_host
 from actorpool.exception import InvalidError, ResourceExhaustedError
-from tests.api.support import PATIENCE_S, Gauge, Latch, event, gather, now, sleep
+from tests.api.support import PATIENCE_S, Latch, calls_of, event, filled, gated, gather, now, sleep
 from tests.hosts import settle
 
 Run = Callable[..., Any]
-
-
-def gated(slots: int = 1, **options: Any) -> tuple[modal.App, Any]:
-    """Return an app and a function of `slots` slots in all, whose inputs wait for a gate."""
-    app = modal.App("my-app")
-
-    @app.function(max_containers=1, **options)
-    @modal.concurrent(max_inputs=slots)
-    async def f(x: int, gate: Any) -> int:
-        await gate.wait()
-        return x
-
-    return app, f
-
-
-class Calls:
-    """Calls under way, each in a task of its own, and what became of them."""
-
-    def __init__(self, function: Any, nursery: Any) -> None:
-        self.results: dict[int, Any] = {}
-        self._function = function
-        self._nursery = nursery
-
-    async def start(self, count: int, gate: Any) -> None:
-        """Start `count` calls; the first of all comes alone, so that it is not pending when the others come."""
-        first = self._function.statistics().arrived
-        for x in range(first, first + count):
-            self._nursery.start_soon(self._call, x, gate)
-            if not x:
-                await settle()
-        await settle()
-
-    async def _call(self, x: int, gate: Any) -> None:
-        self.results[x] = await self._function.remote.aio(x, gate)
-
-
-@asynccontextmanager
-async def calls_of(function: Any) -> AsyncIterator[Calls]:
-    async with current_host().open_nursery() as nursery:
-        yield Calls(function, nursery)
 
 
 # -- S24 --------------------------------------------------------------------------------------------------
@@ -69,18 +27,8 @@ def test_S24_two_thousand_inputs_may_be_pending_and_no_more(run: Run) -> None:
 
     async def main() -> None:
         async with app.run():
-            gate = event()
-            async with calls_of(f) as calls:
-                await calls.start(2_001, gate)
-                assert (1, 2_000) == (f.statistics().running, f.statistics().pending)
-
-                with pytest.raises(ResourceExhaustedError) as caught:
-                    await f.remote.aio(-1, gate)
-                assert ("max_pending", 2_000) == (caught.value.limit_name, caught.value.limit)
-                assert (2_000, 1) == (caught.value.pending, caught.value.running)
-
-                gate.set()
-            assert {x: x for x in range(2_001)} == calls.results
+            refused = await filled(f, running=1, pending=2_000)
+            assert ("max_pending", 2_000) == (refused.limit_name, refused.limit)
 
     run(main)
 
@@ -177,18 +125,8 @@ def test_S25_twenty_five_thousand_inputs_in_all_and_no_more() -> None:
 
     async def main() -> None:
         async with app.run():
-            gate = event()
-            async with calls_of(f) as calls:
-                await calls.start(25_000, gate)
-                assert (24_000, 1_000) == (f.statistics().running, f.statistics().pending)
-
-                with pytest.raises(ResourceExhaustedError) as caught:
-                    await f.remote.aio(-1, gate)
-                assert ("max_inputs", 25_000) == (caught.value.limit_name, caught.value.limit)
-                assert (1_000, 24_000) == (caught.value.pending, caught.value.running)
-
-                gate.set()
-            assert {x: x for x in range(25_000)} == calls.results
+            refused = await filled(f, running=24_000, pending=1_000)
+            assert ("max_inputs", 25_000) == (refused.limit_name, refused.limit)
 
     asyncio.run(main())
 
@@ -198,14 +136,8 @@ def test_S25_running_and_pending_count_together(run: Run) -> None:
 
     async def main() -> None:
         async with app.run():
-            gate = event()
-            async with calls_of(f) as calls:
-                await calls.start(5, gate)
-                assert (3, 2) == (f.statistics().running, f.statistics().pending)
-                with pytest.raises(ResourceExhaustedError, match="max_inputs=5; 2 pending, 3 running"):
-                    await f.remote.aio(-1, gate)
-                gate.set()
-            assert 5 == len(calls.results)
+            refused = await filled(f, running=3, pending=2)
+            assert "max_inputs=5; 2 pending, 3 running" in str(refused)
 
     run(main)
 
@@ -427,173 +359,5 @@ def test_S27_a_refused_call_leaves_no_trace(run: Run) -> None:
                 )
                 gate.set()
             assert {0: 0, 1: 1} == calls.results
-
-    run(main)
-
-
-# -- S28 --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_S28_a_map_has_at_most_a_thousand_inputs_in_flight(run: Run) -> None:
-    app = modal.App("my-app")
-    most = 0
-
-    @app.function()
-    @modal.concurrent(max_inputs=100)
-    async def f(x: int, gate: Any) -> int:
-        nonlocal most
-        await gate.wait()
-        statistics = f.statistics()
-        most = max(most, statistics.running + statistics.pending)
-        return x
-
-    async def main() -> None:
-        async with app.run():
-            gate = event()
-            results: list[int] = []
-
-            async def consume() -> None:
-                async for x in f.map.aio(range(3_500), kwargs={"gate": gate}):
-                    results.append(x)
-
-            async with current_host().open_nursery() as nursery:
-                nursery.start_soon(consume)
-                while f.statistics().running < 1_000:
-                    await settle()
-                await settle()
-                assert (1_000, 0, 1_000) == (
-                    f.statistics().running,
-                    f.statistics().pending,
-                    f.statistics().arrived,
-                )
-                assert [] == results
-                gate.set()
-
-            assert list(range(3_500)) == results
-            assert most <= 1_000
-
-    run(main)
-
-
-def test_S28_sync_callers_have_the_same_window() -> None:
-    app = modal.App("my-app")
-    drawn, drawn_all, go = 0, Latch(1_000), threading.Event()
-
-    @app.function(max_containers=4)
-    def f(x: int) -> int:
-        go.wait(PATIENCE_S)
-        return x
-
-    def numbers() -> Iterator[int]:
-        nonlocal drawn
-        for x in range(2_500):
-            drawn += 1
-            drawn_all.hit()
-            yield x
-
-    with app.run():
-        results: list[int] = []
-        mapper = threading.Thread(target=lambda: results.extend(f.map(numbers())))
-        mapper.start()
-        drawn_all.wait()
-        while f.statistics().arrived < 1_000:
-            assert mapper.is_alive()
-        assert (1_000, 1_000) == (drawn, f.statistics().arrived)
-        go.set()
-        mapper.join(PATIENCE_S)
-        assert list(range(2_500)) == results
-
-
-def test_S28_a_map_holds_back_what_the_backlog_has_no_room_for(run_virtually: Run) -> None:
-    app = modal.App("my-app")
-
-    @app.function(max_containers=2, limits=modal.Limits(max_pending=10))
-    async def f(x: int) -> int:
-        assert f.statistics().pending <= 10
-        await sleep(1.0)
-        return x
-
-    async def main() -> None:
-        async with app.run():
-            assert list(range(100)) == [x async for x in f.map.aio(range(100))]
-            assert 0 == f.statistics().refused
-
-    run_virtually(main)
-
-
-@pytest.mark.slow
-def test_S28_many_maps_share_the_room_without_an_error(run_virtually: Run) -> None:
-    app = modal.App("my-app")
-
-    @app.function(max_containers=5)
-    @modal.concurrent(max_inputs=10)
-    async def f(x: int) -> int:
-        await sleep(0.1)
-        return x
-
-    async def main() -> None:
-        async with app.run():
-            peak = Gauge()
-
-            async def one() -> list[int]:
-                with peak.entered():
-                    return [x async for x in f.map.aio(range(1_200))]
-
-            # Together they could have 5,000 in flight; 2,000 may be pending.
-            assert [list(range(1_200))] * 5 == await gather(*[one] * 5)
-            assert 5 == peak.peak
-            assert 0 == f.statistics().refused
-
-    run_virtually(main)
-
-
-def test_S28_a_map_waits_where_a_call_is_refused(run: Run) -> None:
-    app, f = gated(limits=modal.Limits(max_pending=3))
-
-    async def main() -> None:
-        async with app.run():
-            gate = event()
-            async with calls_of(f) as calls:
-                await calls.start(4, gate)
-                results: list[int] = []
-
-                async def consume() -> None:
-                    results.extend([x async for x in f.map.aio(range(50), kwargs={"gate": gate})])
-
-                async with current_host().open_nursery() as nursery:
-                    nursery.start_soon(consume)
-                    await settle()
-                    assert 4 == f.statistics().arrived
-                    with pytest.raises(ResourceExhaustedError):
-                        await f.remote.aio(-1, gate)
-                    gate.set()
-                assert list(range(50)) == results
-
-    run(main)
-
-
-def test_S28_the_window_of_a_map_is_a_setting(run: Run) -> None:
-    app = modal.App("my-app", limits=modal.Limits(map_in_flight=7))
-
-    @app.function()
-    async def f(_: int, gate: Any) -> None:
-        await gate.wait()
-
-    async def main() -> None:
-        async with app.run():
-            gate = event()
-
-            async def consume() -> None:
-                async with aclosing(f.map.aio(range(20), kwargs={"gate": gate})) as results:
-                    async for _ in results:
-                        pass
-
-            async with current_host().open_nursery() as nursery:
-                nursery.start_soon(consume)
-                await settle()
-                await settle()
-                assert 7 == f.statistics().arrived
-                gate.set()
 
     run(main)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""S01 to S05: the autoscaled pool of each function."""
+"""S01 to S03 and S05: the autoscaled pool of each function."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import actorpool as modal
-from tests.api.support import PATIENCE_S, Latch, Turns, event, gather, now, sleep
+from tests.api.support import PATIENCE_S, Latch, begins, event, gather, now, of_one_second, sleep, trivial
 from tests.hosts import settle
 
 Run = Callable[..., Any]
@@ -185,11 +185,7 @@ def test_S02_sync_functions_get_containers_as_well(run: Run) -> None:
 
 
 def test_S03_idle_containers_are_stopped(run_virtually: Run) -> None:
-    app = modal.App("my-app")
-
-    @app.function(scaledown_window=10)
-    async def f() -> None:
-        await sleep(1.0)
+    app, f = of_one_second(scaledown_window=10)
 
     async def main() -> None:
         async with app.run():
@@ -272,130 +268,6 @@ def test_S03_under_a_smaller_load_only_the_surplus_is_stopped(run_virtually: Run
     run_virtually(main)
 
 
-# -- S04 --------------------------------------------------------------------------------------------------
-
-
-def test_S04_a_function_begins_at_zero_and_scales_to_zero_by_default(run_virtually: Run) -> None:
-    app = modal.App("my-app")
-
-    @app.function()
-    async def f() -> None: ...
-
-    async def main() -> None:
-        async with app.run():
-            await sleep(100.0)
-            assert (0, 0) == (f.statistics().containers, f.statistics().starts)
-
-            await f.remote.aio()
-            await sleep(59.9)
-            assert 1 == f.statistics().containers
-            await sleep(0.2)
-            assert 0 == f.statistics().containers
-
-            await f.remote.aio()
-            assert (1, 2) == (f.statistics().containers, f.statistics().starts)
-
-    run_virtually(main)
-
-
-def test_S04_at_zero_no_thread_is_left(run_virtually: Run) -> None:
-    app = modal.App("my-app")
-
-    @app.function()
-    def f(x: int) -> int:
-        return x * x
-
-    async def main() -> None:
-        async with app.run():
-            before = set(threading.enumerate())
-            assert [x * x for x in range(50)] == [y async for y in f.map.aio(range(50))]
-
-            await sleep(60.1)
-            assert 0 == f.statistics().containers
-            assert set() == set(threading.enumerate()) - before
-
-    run_virtually(main)
-
-
-async def turns_of_a_sleep() -> int:
-    """Return how often the loop comes round for this test's own sleep."""
-    with Turns().counted() as turns:
-        await sleep(24 * 3600.0)
-    return turns.count
-
-
-def test_S04_at_zero_the_loop_is_not_woken(run_virtually: Run) -> None:
-    app = modal.App("my-app")
-
-    @app.function(buffer_containers=1)
-    async def f() -> None: ...
-
-    @app.function()
-    def g() -> None: ...
-
-    async def main() -> None:
-        own = await turns_of_a_sleep()
-        async with app.run():
-            for _ in range(3):
-                await f.remote.aio()
-                await g.remote.aio()
-            # The deadline of the last input, `timeout` after it, is looked at once more; then nothing is scheduled.
-            await sleep(1000.0)
-            assert (0, 0) == (f.statistics().containers, g.statistics().containers)
-
-            with Turns().counted() as turns:
-                await sleep(24 * 3600.0)
-            assert own == turns.count
-
-    run_virtually(main)
-
-
-def test_S04_a_warm_idle_pool_does_not_wake_the_loop_either(run_virtually: Run) -> None:
-    app = modal.App("my-app")
-
-    @app.function(min_containers=3, scaledown_window=0.5)
-    async def f() -> None: ...
-
-    async def main() -> None:
-        own = await turns_of_a_sleep()
-        async with app.run():
-            await gather(*[f.remote.aio] * 5)
-            await sleep(1000.0)
-            assert 3 == f.statistics().containers
-
-            with Turns().counted() as turns:
-                await sleep(24 * 3600.0)
-            assert own == turns.count
-
-    run_virtually(main)
-
-
-def test_S04_a_sync_caller_sees_it_too() -> None:
-    app = modal.App("my-app")
-    stopped = Latch(3)
-
-    @app.cls(scaledown_window=0.01)
-    class Job:
-        @modal.exit()
-        def end(self) -> None:
-            stopped.hit()
-
-        @modal.method()
-        def run(self, _: int) -> threading.Thread:
-            together.wait(PATIENCE_S)
-            return threading.current_thread()
-
-    together = threading.Barrier(3)
-
-    with app.run():
-        threads = list(Job().run.map(range(3)))
-        stopped.wait()
-        for thread in threads:
-            thread.join(PATIENCE_S)
-
-        assert [False] * 3 == [thread.is_alive() for thread in threads]
-
-
 # -- S05 --------------------------------------------------------------------------------------------------
 
 
@@ -416,20 +288,11 @@ def test_S05_an_arrival_is_decided_upon_at_once(run_virtually: Run) -> None:
 
 
 def test_S05_a_slot_that_becomes_free_takes_the_oldest_pending_input_at_once(run_virtually: Run) -> None:
-    app = modal.App("my-app")
-
-    @app.function(max_containers=10)
-    async def f(x: int) -> tuple[int, float]:
-        began = now()
-        await sleep(1.0)
-        return x, began
+    app, f = of_one_second(max_containers=10)
 
     async def main() -> None:
         async with app.run():
-            start = now()
-            results = [result async for result in f.map.aio(range(100))]
-
-            assert [(x, x // 10) for x in range(100)] == [(x, round(at - start, 6)) for x, at in results]
+            assert [float(x // 10) for x in range(100)] == await begins(f, 100)
 
     run_virtually(main)
 
@@ -528,10 +391,7 @@ def test_S05_new_settings_are_acted_upon_at_once(run_virtually: Run) -> None:
 
 
 def test_S05_each_decision_is_recorded_with_its_reason(run_virtually: Run) -> None:
-    app = modal.App("my-app")
-
-    @app.function(scaledown_window=5)
-    async def f() -> None: ...
+    app, f = trivial(scaledown_window=5)
 
     async def main() -> None:
         async with app.run():

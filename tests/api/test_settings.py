@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""S10 to S14: the autoscaler's settings, and what they cost."""
+"""S10 to S12: how many containers there are at the most, at the least and beyond those needed."""
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 
 import actorpool as modal
 from actorpool.exception import InvalidError
-from tests.api.support import PATIENCE_S, Gauge, Latch, event, gather, now, sleep
+from tests.api.support import Gauge, Latch, event, gather, now, of_one_second, sleep, trivial
 from tests.hosts import settle
 
 Run = Callable[..., Any]
@@ -130,10 +129,7 @@ def test_S10_max_containers_must_be_a_positive_whole_number(value: Any) -> None:
 
 
 def test_S11_min_containers_are_warm_before_any_call_and_stay_warm(run_virtually: Run) -> None:
-    app = modal.App("my-app")
-
-    @app.function(min_containers=2, scaledown_window=1)
-    async def f() -> None: ...
+    app, f = trivial(min_containers=2, scaledown_window=1)
 
     async def main() -> None:
         async with app.run():
@@ -149,11 +145,7 @@ def test_S11_min_containers_are_warm_before_any_call_and_stay_warm(run_virtually
 
 
 def test_S11_after_a_burst_the_pool_goes_back_to_min_containers(run_virtually: Run) -> None:
-    app = modal.App("my-app")
-
-    @app.function(min_containers=2, scaledown_window=10)
-    async def f() -> None:
-        await sleep(1.0)
+    app, f = of_one_second(min_containers=2, scaledown_window=10)
 
     async def main() -> None:
         async with app.run():
@@ -352,228 +344,3 @@ def test_S12_the_buffer_counts_containers_not_slots(run_virtually: Run) -> None:
             gate.set()
 
     run_virtually(main)
-
-
-# -- S13 --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("window", [60, 1, 0.25, 1000.5])
-def test_S13_a_container_idles_for_the_scaledown_window_and_no_longer(
-    run_virtually: Run, window: float
-) -> None:
-    app = modal.App("my-app")
-    stopped: list[float] = []
-
-    @app.cls(scaledown_window=window)
-    class Job:
-        @modal.exit()
-        async def end(self) -> None:
-            stopped.append(now())
-
-        @modal.method()
-        async def run(self) -> None: ...
-
-    async def main() -> None:
-        async with app.run():
-            await sleep(5.0)
-            idle_since = now()
-            await Job().run.remote.aio()
-
-            await sleep(window - 0.01)
-            assert [] == stopped
-            await sleep(0.02)
-            assert [window] == [round(at - idle_since, 6) for at in stopped]
-
-    run_virtually(main)
-
-
-def test_S13_the_default_window_is_a_minute(run_virtually: Run) -> None:
-    app = modal.App("my-app")
-
-    @app.function()
-    async def f() -> None: ...
-
-    async def main() -> None:
-        async with app.run():
-            assert 60 == f.statistics().settings.scaledown_window
-            await f.remote.aio()
-            await sleep(59.99)
-            assert 1 == f.statistics().containers
-            await sleep(0.02)
-            assert 0 == f.statistics().containers
-
-    run_virtually(main)
-
-
-def test_S13_an_input_starts_the_window_anew(run_virtually: Run) -> None:
-    app = modal.App("my-app")
-
-    @app.function(scaledown_window=10)
-    async def f() -> None: ...
-
-    async def main() -> None:
-        async with app.run():
-            for _ in range(20):
-                await f.remote.aio()
-                await sleep(9.9)
-            assert (1, 1) == (f.statistics().containers, f.statistics().starts)
-            await sleep(0.2)
-            assert 0 == f.statistics().containers
-
-    run_virtually(main)
-
-
-def test_S13_each_container_has_a_window_of_its_own(run_virtually: Run) -> None:
-    app = modal.App("my-app")
-
-    @app.function(scaledown_window=10)
-    async def f(seconds: float) -> None:
-        await sleep(seconds)
-
-    async def main() -> None:
-        async with app.run():
-            calls = [f.spawn(float(seconds)) for seconds in (1, 2, 3)]
-            for call in calls:
-                await call.get.aio()
-            containers: list[int] = []
-            # They fell idle at 1, 2 and 3 s.
-            for _ in range(4):
-                await sleep(7.5 if not containers else 1.0)
-                containers.append(f.statistics().containers)
-            assert [3, 2, 1, 0] == containers
-
-    run_virtually(main)
-
-
-def test_S13_packing_lets_the_surplus_fall_idle(run_virtually: Run) -> None:
-    app = modal.App("my-app")
-
-    @app.function(scaledown_window=10)
-    async def f() -> None:
-        await sleep(0.5)
-
-    async def main() -> None:
-        async with app.run():
-            await gather(*[f.remote.aio] * 6)
-            # One input at a time: always the same container, so the other five run out.
-            for _ in range(25):
-                await f.remote.aio()
-                await sleep(0.5)
-            assert (1, 6) == (f.statistics().containers, f.statistics().starts)
-
-    run_virtually(main)
-
-
-@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "60"])
-def test_S13_the_window_must_be_a_positive_number_of_seconds(value: Any) -> None:
-    with pytest.raises(InvalidError, match="scaledown_window"):
-        modal.App().function(scaledown_window=value)(lambda: None)
-
-
-# -- S14 --------------------------------------------------------------------------------------------------
-
-
-async def _cost(arrivals: list[float], **settings: Any) -> tuple[float, float, int]:
-    """Run a job of 2 s with a start of 5 s on `arrivals`; return container-seconds, total wait, starts."""
-    app = modal.App("my-app")
-    waits: list[float] = []
-
-    @app.cls(**settings)
-    class Job:
-        @modal.enter()
-        async def load(self) -> None:
-            await sleep(5.0)
-
-        @modal.method()
-        async def run(self, asked: float) -> None:
-            waits.append(now() - asked)
-            await sleep(2.0)
-
-    start = now()
-    async with app.run():
-        run = Job().run
-        for at in arrivals:
-            await sleep(start + at - now())
-            run.spawn(now())
-        await sleep(start + 3600.0 - now())
-        statistics = run.statistics()
-    assert len(arrivals) == len(waits)
-    return statistics.container_seconds, sum(waits), statistics.starts
-
-
-def _arrivals(mean_gap_s: float) -> list[float]:
-    chance = random.Random(14)
-    arrivals = []
-    at = 0.0
-    while (at := at + chance.expovariate(1 / mean_gap_s)) < 3500.0:
-        arrivals.append(at)
-    return arrivals
-
-
-def test_S14_a_larger_warm_pool_costs_more_container_seconds_and_lowers_waiting(run_virtually: Run) -> None:
-    async def main() -> None:
-        arrivals = _arrivals(40.0)
-        results = [await _cost(arrivals, min_containers=warm, scaledown_window=20) for warm in (0, 1, 2)]
-        seconds, waits, _ = zip(*results, strict=True)
-
-        assert seconds[0] < seconds[1] < seconds[2]
-        assert waits[0] > waits[1] > waits[2]
-
-    run_virtually(main)
-
-
-@pytest.mark.slow
-def test_S14_a_larger_buffer_costs_more_container_seconds_and_lowers_waiting(run_virtually: Run) -> None:
-    async def main() -> None:
-        arrivals = _arrivals(25.0)
-        results = [
-            await _cost(arrivals, buffer_containers=buffer, scaledown_window=5) for buffer in (0, 1, 3)
-        ]
-        seconds, waits, _ = zip(*results, strict=True)
-
-        assert seconds[0] < seconds[1] < seconds[2]
-        assert waits[0] > waits[1] > waits[2]
-
-    run_virtually(main)
-
-
-def test_S14_a_longer_window_means_fewer_starts_for_infrequent_inputs(run_virtually: Run) -> None:
-    async def main() -> None:
-        arrivals = _arrivals(60.0)
-        results = [await _cost(arrivals, scaledown_window=window) for window in (5, 60, 300)]
-        seconds, waits, starts = zip(*results, strict=True)
-
-        assert starts[0] > starts[1] > starts[2]
-        assert waits[0] > waits[1] > waits[2]
-        assert seconds[0] < seconds[1] < seconds[2]
-
-    run_virtually(main)
-
-
-def test_S14_container_seconds_run_from_the_request_to_the_end(run_virtually: Run) -> None:
-    async def main() -> None:
-        # 5 s of start, 2 s of work, 20 s of idling.
-        seconds, wait, starts = await _cost([0.0], scaledown_window=20)
-        assert (27.0, 5.0, 1) == (round(seconds, 6), round(wait, 6), starts)
-
-    run_virtually(main)
-
-
-def test_S14_a_sync_container_costs_a_thread_for_as_long_as_it_lives() -> None:
-    app = modal.App("my-app")
-    go = threading.Event()
-    inside = Latch(4)
-
-    @app.function()
-    def f() -> None:
-        inside.hit()
-        go.wait(PATIENCE_S)
-
-    with app.run():
-        before = threading.active_count()
-        calls = [f.spawn() for _ in range(4)]
-        inside.wait()
-        assert 4 == threading.active_count() - before
-        go.set()
-        for call in calls:
-            call.get()

@@ -417,8 +417,8 @@ def test_the_trio_run_is_hooked_once_and_only_while_wanted() -> None:
         host = current_host()
         assert isinstance(host, TrioHost)
         steps = TrioSteps(host)
-        steps.hook()
-        steps.hook()
+        steps.hook(0.01)
+        steps.hook(0.01)
         steps.unhook(lambda: True)
         await sleep(0)
         assert steps._task is not None

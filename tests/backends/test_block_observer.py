@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the observer makes of what it sees of a loop, on clocks that the tests move; and the life of its thread."""
+"""What the observer makes of what it sees of a loop, on clocks that the tests move."""
 
 from __future__ import annotations
 
 import logging
-import threading
-import time
-from collections.abc import Callable
 from contextvars import Context
-from types import FrameType
+from math import inf
 from typing import Any
 from weakref import ref
 
@@ -16,51 +13,23 @@ import pytest
 
 from actorpool._backends._workload import Target
 from actorpool._core._input import Input
-from actorpool._host import _watchdog
 from actorpool._host._context import current_input
-from actorpool._host._watchdog import BlockWatch, Observer, Reports, Step, input_of
-from tests.api.support import PATIENCE_S
+from actorpool._host._loop_clocks import Reading
+from actorpool._host._watchdog import Observer, Reports, Step, input_of
+
+from .loop_steps import FakeSteps, said
 
 THRESHOLD_S = 0.1
 INTERVAL_S = THRESHOLD_S / 4
-
-
-class FakeSteps:
-    """The steps of no loop: whatever the test says is being taken."""
-
-    def __init__(self) -> None:
-        self.closed = False
-        self.current: Step | None = None
-        self.pinned: list[Step] = []
-        self.unhooked = 0
-        self.looked = threading.Event()
-
-    def hook(self) -> None:
-        pass
-
-    def unhook(self, still_wanted: Callable[[], bool]) -> None:
-        self.unhooked += not still_wanted()
-
-    def look(self, last: Step | None) -> Step | None:
-        self.looked.set()
-        return self.current
-
-    def pin(self, step: Step) -> None:
-        self.pinned.append(step)
-
-    def root(self, step: Step) -> FrameType | None:
-        return None
 
 
 class Scene:
     """An observer, and a loop that takes the steps that a test says."""
 
     def __init__(self, *, owned: bool = True, has_cpu_clock: bool = True) -> None:
-        self.now = 1_000.0
-        self.cpu_s = 0.0
+        self.clocks = Reading(1_000.0, 0.0 if has_cpu_clock else None)
         self.steps = FakeSteps()
         self.line = 1
-        self._has_cpu_clock = has_cpu_clock
         self._keep: list[Any] = []
         self.observer = Observer(
             THRESHOLD_S,
@@ -68,24 +37,39 @@ class Scene:
             lambda input: owned,
             Reports(),
             lambda step: ("/srv/service.py", self.line, "f"),
-            self.now,
-            self.cpu_s if has_cpu_clock else None,
+            self.clocks,
         )
 
-    def step(self, name: str = "f", *, began_at: float | None = None) -> Step:
+    @property
+    def now(self) -> float:
+        return self.clocks.now
+
+    def step(self, name: str = "f", *, began_at: float | None = None, turned_at: float = -inf) -> Step:
         """Let the loop take a new step, of an input of function `name`."""
         input = Input(Target(name, len, True), (), None, Context())
         self._keep.append(input)
-        self.steps.current = Step(ref(input), ref(input), input.target, began_at)
+        self.steps.current = Step(ref(input), ref(input), input.target, began_at, turned_at=turned_at)
         return self.steps.current
 
     def rest(self) -> None:
         self.steps.current = None
 
-    def look(self, after_s: float = INTERVAL_S, *, computed_s: float = 0.0) -> None:
-        self.now += after_s
-        self.cpu_s += computed_s
-        self.observer.look(self.now, self.cpu_s if self._has_cpu_clock else None)
+    def look(
+        self,
+        after_s: float = INTERVAL_S,
+        *,
+        computed_s: float = 0.0,
+        paused_s: float = 0.0,
+        denied_s: float = 0.0,
+    ) -> None:
+        before = self.clocks
+        self.clocks = Reading(
+            before.now + after_s,
+            None if before.computed_s is None else before.computed_s + computed_s,
+            before.paused_s + paused_s,
+            before.denied_s + denied_s,
+        )
+        self.observer.look(lambda: self.clocks)
 
     def looks(self, seconds: float) -> None:
         for _ in range(round(seconds / INTERVAL_S)):
@@ -95,11 +79,6 @@ class Scene:
 @pytest.fixture(autouse=True)
 def _all_messages(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "actorpool")
-
-
-def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What was warned of, without the advice."""
-    return [record.getMessage().partition(";")[0] for record in caplog.records]
 
 
 def test_a_step_that_lasts_is_reported_once_when_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
@@ -206,11 +185,49 @@ def test_a_somewhat_late_look_changes_nothing(caplog: pytest.LogCaptureFixture) 
     scene = Scene()
     scene.step()
     for _ in range(10):
-        scene.look(INTERVAL_S + 0.04)
+        scene.look(INTERVAL_S + 0.015)
     scene.rest()
     scene.look()
 
-    assert ["async function 'f' blocked the event loop for 0.61 s (at service.py:1 in f)"] == said(caplog)
+    assert ["async function 'f' blocked the event loop for 0.40 s (at service.py:1 in f)"] == said(caplog)
+
+
+@pytest.mark.parametrize("reason", ["paused_s", "denied_s"])
+def test_pauses_for_garbage_and_time_without_a_processor_are_not_the_steps(
+    caplog: pytest.LogCaptureFixture, reason: str
+) -> None:
+    scene = Scene()
+    scene.look()
+    scene.step()
+    # Looked at in time, and late: the collector computes too.
+    for _ in range(8):
+        scene.look(**{reason: INTERVAL_S})
+    scene.look(0.6, computed_s=0.6 if reason == "paused_s" else 0.0, **{reason: 0.6})
+    scene.rest()
+    scene.look()
+
+    assert [] == said(caplog)
+
+
+def test_a_step_met_after_a_time_without_looks_counts_from_when_the_loop_turned_last(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scene = Scene()
+    scene.look()
+    # The loop took thousands of steps while this thread had no chance to look.
+    scene.step(turned_at=scene.now + 0.58)
+    scene.look(0.6, computed_s=0.6)
+    scene.rest()
+    scene.look()
+    assert [] == said(caplog)
+
+    scene.step(turned_at=scene.now + 0.1)
+    scene.look(0.6, computed_s=0.6)
+    scene.rest()
+    scene.look()
+
+    # 0.5 s, less half an interval before it was met, and half of one after.
+    assert ["async function 'f' blocked the event loop for 0.50 s (at service.py:1 in f)"] == said(caplog)
 
 
 def test_the_place_is_where_it_was_seen_for_the_longest_time(caplog: pytest.LogCaptureFixture) -> None:
@@ -300,184 +317,3 @@ def test_code_belongs_to_the_asynchronous_input_of_its_context() -> None:
     assert None is input_of(context)
     context.run(current_input.set, asynchronous)
     assert asynchronous is input_of(context)
-
-
-# -- the thread -------------------------------------------------------------------------------------------
-
-
-class Watched:
-    """A watch over fake steps, whose thread asks often whether anything runs."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, busy: Callable[[], bool]) -> None:
-        monkeypatch.setattr(_watchdog, "LINGER_S", 0.0)
-        self.steps = FakeSteps()
-        self.watch = BlockWatch(0.02, self.steps, owns=lambda input: True, busy=busy)
-        self.watch.enter()
-
-    def thread(self) -> threading.Thread:
-        thread = self.watch._thread
-        assert thread is not None
-        return thread
-
-    def ended(self, thread: threading.Thread) -> None:
-        thread.join(PATIENCE_S)
-        assert not thread.is_alive()
-
-
-def test_the_thread_ends_when_nothing_runs_and_the_next_input_starts_another(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    watched = Watched(monkeypatch, lambda: False)
-    assert watched.watch.parked
-    watched.watch.wake()
-    first = watched.thread()
-    watched.ended(first)
-    assert watched.watch.parked
-    assert 1 == watched.steps.unhooked
-    watched.watch.wake()
-    assert first is not watched.thread()
-    watched.watch.leave()
-    assert watched.watch.parked
-
-
-def test_waking_twice_starts_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    watched = Watched(monkeypatch, lambda: True)
-    watched.watch.wake()
-    thread = watched.thread()
-    watched.watch.wake()
-
-    assert thread is watched.thread()
-    watched.watch.leave()
-    watched.ended(thread)
-
-
-def test_the_thread_goes_on_if_an_input_came_while_it_was_about_to_end(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    came = threading.Event()
-    answers = [False, True]
-
-    def busy() -> bool:
-        if answers:
-            return answers.pop(0)
-        came.set()
-        return True
-
-    watched = Watched(monkeypatch, busy)
-    watched.watch.wake()
-    thread = watched.thread()
-    assert came.wait(PATIENCE_S)
-
-    assert not watched.watch.parked
-    assert thread is watched.thread()
-    watched.watch.leave()
-    watched.ended(thread)
-
-
-def test_the_thread_leaves_the_field_to_one_that_was_started_meanwhile(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    answers, known = [False], threading.Event()
-
-    def busy() -> bool:
-        known.wait(PATIENCE_S)
-        if answers:
-            return answers.pop()
-        if watched.watch.parked:
-            # As the loop does for an input that is just starting.
-            watched.watch.wake()
-        return True
-
-    watched = Watched(monkeypatch, busy)
-    watched.watch.wake()
-    first = watched.thread()
-    known.set()
-    watched.ended(first)
-
-    second = watched.thread()
-    assert second is not first
-    assert not watched.watch.parked
-    watched.watch.leave()
-    watched.ended(second)
-
-
-def test_the_thread_ends_with_the_last_container_though_it_was_about_to_end_itself(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked, answer = threading.Event(), threading.Event()
-
-    def busy() -> bool:
-        asked.set()
-        answer.wait(PATIENCE_S)
-        return False
-
-    watched = Watched(monkeypatch, busy)
-    watched.watch.enter()
-    watched.watch.leave()
-    watched.watch.wake()
-    thread = watched.thread()
-    assert asked.wait(PATIENCE_S)
-    leaving = threading.Thread(target=watched.watch.leave)
-    leaving.start()
-    while watched.watch._thread is not None:
-        time.sleep(0.001)
-    answer.set()
-    leaving.join()
-
-    assert not thread.is_alive()
-    assert watched.watch.parked
-
-
-def test_the_thread_ends_with_its_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    watched = Watched(monkeypatch, lambda: True)
-    watched.watch.wake()
-    watched.steps.closed = True
-    watched.ended(watched.thread())
-
-
-def test_without_a_thread_to_be_had_inputs_run_unwatched(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    watched = Watched(monkeypatch, lambda: True)
-
-    def refuse(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
-        watched.watch.wake()
-
-    assert [
-        "there is no thread left for the watch: blocks of the event loop are not reported for now"
-    ] == said(caplog)
-    # Nobody tries again for each input; the next container does.
-    assert not watched.watch.parked
-    watched.watch.leave()
-    assert watched.watch.parked
-
-
-def test_a_failure_of_the_watch_is_logged_and_hurts_nobody(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    watched = Watched(monkeypatch, lambda: 1 // 0 > 0)
-    watched.watch.wake()
-    watched.ended(watched.thread())
-
-    assert ["the block watch failed"] == said(caplog)
-
-
-@pytest.mark.parametrize("missing", [True, False])
-def test_without_a_clock_of_the_loops_thread_the_watch_still_looks(
-    monkeypatch: pytest.MonkeyPatch, missing: bool
-) -> None:
-    def expired(clock: int) -> float:
-        raise OSError("no such clock")
-
-    if missing:
-        monkeypatch.delattr(time, "pthread_getcpuclockid", raising=False)
-    else:
-        monkeypatch.setattr(time, "clock_gettime", expired)
-    watched = Watched(monkeypatch, lambda: True)
-    watched.watch.wake()
-    assert watched.steps.looked.wait(PATIENCE_S)
-    watched.watch.leave()

@@ -50,7 +50,7 @@ def test_the_lines_of_an_app_that_a_script_runs_are_shown(capsys: pytest.Capture
     with enable_output(), app.run():
         assert [0, 1, 2] == list(f.map(range(3)))
 
-    assert "actorpool: function f: " in capsys.readouterr().err
+    assert "actorpool: function 'f': " in capsys.readouterr().err
 
 
 def test_a_block_inside_another_one_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:

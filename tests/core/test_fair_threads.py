@@ -70,9 +70,9 @@ def test_what_is_taken_leaves_the_giver_no_poorer_than_the_taker_was(
         budget.request(owner, count, ticket)
     excess = budget.excess()
     if excess is not None:
-        owner, threads = excess
-        assert budget.over_share() == owner
-        assert 1 <= threads <= budget.held(owner)
+        giver, threads = excess
+        assert budget.over_share() == giver
+        assert 1 <= threads <= budget.held(giver)
 
 
 # -- how -------------------------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ def decide(**changes: Any) -> Decision:
 
 def test_an_input_without_free_capacity_starts_a_container_at_once_s02() -> None:
     decision = decide(pending=1)
-    assert (1, "1 inputs want 1 containers, have 0") == (decision.start, decision.reason)
+    assert (1, "1 container for 1 input, have 0") == (decision.start, decision.reason)
 
 
 def test_a_hundred_inputs_of_unknown_length_start_a_hundred_containers_s02() -> None:
@@ -163,7 +163,7 @@ def test_the_work_that_makes_a_container_worthwhile_can_be_chosen() -> None:
 def test_starts_whose_backlog_has_gone_are_called_off() -> None:
     decision = decide(ready=1, running=1, starting=4)
     assert (4, 0) == (decision.cancel, decision.stop)
-    assert decision.reason == "1 inputs want 1 containers, have 5: call off 4 starts"
+    assert decision.reason == "1 container for 1 input, have 5: call off 4 starts"
 
 
 def test_starts_are_not_called_off_while_inputs_are_pending() -> None:
@@ -178,7 +178,7 @@ def test_starts_for_the_minimum_and_the_buffer_are_not_called_off() -> None:
 def test_a_container_is_stopped_when_its_window_has_passed_s03() -> None:
     decision = decide(ready=3, idle=3, expired=2, oldest_idle_since=900.0)
     assert (0, 2) == (decision.start, decision.stop)
-    assert decision.reason == "0 inputs want 0 containers, have 3: stop 2 idle"
+    assert decision.reason == "0 containers for 0 inputs, have 3: stop 2 idle"
 
 
 def test_the_minimum_stays_however_long_it_idles_s11() -> None:

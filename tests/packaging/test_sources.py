@@ -33,8 +33,7 @@ def test_a_module_says_what_it_is_for() -> None:
 
 
 def test_a_module_stays_small_enough_to_read() -> None:
-    paths = python_files("actorpool", "benchmarks", "examples")
-    lengths = {name_of(path): len(path.read_text("utf-8").splitlines()) for path in paths}
+    lengths = {name_of(path): len(path.read_text("utf-8").splitlines()) for path in python_files()}
 
     assert {} == {name: length for name, length in lengths.items() if length > MAX_LINES}
 

@@ -255,10 +255,3 @@ def test_an_interrupted_arming_does_not_silence_the_bridge(run: Run, monkeypatch
         return steps
 
     assert ["interrupted", "next"] == run(main)
-
-
-def test_the_inbox_is_an_abstract_base() -> None:
-    inbox = Inbox()
-    for member in (lambda: inbox.name, inbox._check_open, inbox._wake_loop):
-        with pytest.raises(NotImplementedError):
-            member()
