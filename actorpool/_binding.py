@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from attrs import define
 
+from actorpool._actors._identity import input_id_of
 from actorpool._core._input import SUCCEEDED, Input
 from actorpool._host._base import current_bridge
 from actorpool._host._context import current_input
 from actorpool.exception import AsyncUsageWarning, InvalidError
-
-from .context import input_id_of
 
 if TYPE_CHECKING:
     from actorpool._actors._dispatch import Dispatcher
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Binding",
     "ChangeSettings",
+    "Reduced",
     "Source",
     "Verb",
     "annotated",
@@ -56,6 +56,9 @@ class Binding:
     dispatcher: Dispatcher
     target: Target
 
+
+Reduced = tuple[Callable[..., Any], tuple[Any, ...]]
+"""What `__reduce__` returns: what to call, and with what."""
 
 ChangeSettings = Callable[["AutoscalerSettings"], "AutoscalerSettings"]
 
@@ -86,6 +89,10 @@ class Source(Protocol):
         Raises:
             InvalidError: If the handle shares its pool with others.
         """
+        ...
+
+    def reduced(self, raw: Callable[..., Any] | None) -> Reduced:
+        """Return how pickle is to remake the handle, whose plain function is `raw`, in another process."""
         ...
 
 

@@ -4,18 +4,23 @@
 from __future__ import annotations
 
 import inspect
+import threading
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from actorpool._backends._workload import Hook, Target
 from actorpool._core._batching import Batching
+from actorpool._host._base import current_host
 from actorpool.exception import InvalidError
 
 from ._marks import marks_of
 from ._method import HANDLE_ATTRIBUTE, MISSING, Method, Parameter, hook_kind
 
-__all__ = ["ClassDefinition", "is_hashable"]
+if TYPE_CHECKING:
+    from actorpool._host._base import Waiter
+
+__all__ = ["ClassDefinition", "LocalObject", "is_hashable"]
 
 _CHECKED_TYPES: Final = (str, int, float, bool, bytes)
 
@@ -114,10 +119,16 @@ class ClassDefinition:
             )
         unknown = [name for name in kwargs if name not in declared]
         if unknown:
-            raise InvalidError(
-                f"{self.name}(...) has no parameter '{unknown[0]}'; declare it in the class: "
-                f"{unknown[0]}: str = modal.parameter()"
+            # Only a mistake is worth loading this for.
+            from difflib import get_close_matches
+
+            near = get_close_matches(unknown[0], declared, n=1)
+            advice = (
+                f"did you mean '{near[0]}'?"
+                if near
+                else f"declare it in the class: {unknown[0]}: str = modal.parameter()"
             )
+            raise InvalidError(f"{self.name}(...) has no parameter '{unknown[0]}'; {advice}")
         values: dict[str, Any] = {}
         for name, (parameter, annotation) in declared.items():
             value = kwargs.get(name, parameter.default)
@@ -146,6 +157,87 @@ class ClassDefinition:
             if value is not MISSING:
                 setattr(instance, name, value)
         return instance
+
+
+class LocalObject:
+    """The object that an instance's handle makes for local use: made at its first use, entered before its first call.
+
+    Enter hooks run once, in the caller's thread; where one has failed, the next call runs them again.
+    """
+
+    def __init__(self, definition: ClassDefinition, values: Mapping[str, Any], handle: object) -> None:
+        self._definition = definition
+        self._values = values
+        self._handle = handle
+        self._made: Any = None
+        self._is_entered = False
+        self._lock = threading.RLock()
+        # Those who come while an asynchronous hook runs; None while none does.
+        self._waiters: list[Waiter] | None = None
+
+    def get(self) -> Any:
+        """Return the object; enter hooks are not run by this."""
+        with self._lock:
+            if self._made is None:
+                self._made = self._definition.build(self._values, self._handle)
+            return self._made
+
+    def call(self, method: Method[..., Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a method on the object, entered; an asynchronous method gives its coroutine.
+
+        Raises:
+            InvalidError: If a hook is asynchronous, and the method nothing to be awaited.
+        """
+        hook_needs_loop = any(hook.is_async for hook in self._definition.enter)
+        if not self._is_entered and hook_needs_loop:
+            if not method.is_async or method.is_generator:
+                raise InvalidError(
+                    f"'{self._definition.name}' has an asynchronous enter hook, which .local cannot run for "
+                    f"'{method.name}', as that is not awaited; await .local of another method first, make the hook "
+                    "synchronous, or call the method through its pool"
+                )
+            return self._call_async(method, args, kwargs)
+        with self._lock:
+            if not self._is_entered:
+                for hook in self._definition.enter:
+                    hook.function(self.get())
+                self._is_entered = True
+        return method.function(self.get(), *args, **kwargs)
+
+    async def _call_async(
+        self, method: Method[..., Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        while not self._is_entered:
+            waiter = self._turn()
+            if waiter is None:
+                await self._enter()
+            else:
+                await waiter.wait()
+        return await method.function(self.get(), *args, **kwargs)
+
+    def _turn(self) -> Waiter | None:
+        """Return None to the one who is to run the hooks, and to everybody else what wakes them afterwards."""
+        with self._lock:
+            if self._waiters is None:
+                self._waiters = []
+                return None
+            waiter = current_host().bridge.waiter()
+            self._waiters.append(waiter)
+            return waiter
+
+    async def _enter(self) -> None:
+        try:
+            if not self._is_entered:
+                for hook in self._definition.enter:
+                    result = hook.function(self.get())
+                    if hook.is_async:
+                        await result
+                self._is_entered = True
+        finally:
+            with self._lock:
+                waiters, self._waiters = self._waiters, None
+            for waiter in waiters or ():
+                waiter.notify()
 
 
 def _members(user_cls: type) -> list[tuple[str, Any]]:

@@ -25,7 +25,7 @@ from actorpool._core._input import SUCCEEDED, Input
 from actorpool._core._schedule import Cron, Period
 from actorpool._host._base import Host, current_bridge, current_host
 from actorpool._host._engine import EngineThread
-from actorpool.exception import ConflictError, ExecutionError, InvalidError, NotFoundError
+from actorpool.exception import ConflictError, InvalidError, NotFoundError
 
 from . import _deployments
 from ._binding import Binding
@@ -226,7 +226,8 @@ class Lifecycle:
         self._contents.name = name
 
     @property
-    def _called(self) -> str | None:
+    def called(self) -> str | None:
+        """The app's name, as it is deployed or else its own."""
         return self.deployed_as or self._contents.name
 
     def bind_function(self, name: str) -> Binding:
@@ -245,7 +246,7 @@ class Lifecycle:
         found = self._contents.functions.get(name)
         if found is None:
             raise NotFoundError(
-                f"app '{self._called}' has no function '{name}'; it has: "
+                f"app '{self.called}' has no function '{name}'; it has: "
                 f"{', '.join(self._contents.functions) or 'none'}"
             )
         return found
@@ -268,11 +269,7 @@ class Lifecycle:
         """
         running = self._running
         if running is None:
-            what = "" if wanted is None else f"'{wanted}' cannot be called: "
-            raise ExecutionError(
-                f"{what}app '{self._contents.name}' is not running; call it inside "
-                "`with app.run():` or `async with app.run():`, or after app.deploy()"
-            )
+            raise _deployments.not_running(wanted, self._contents.name)
         return running.runtime
 
     def _new_runtime(self, host: Host, grace: float) -> AppRuntime:
@@ -476,7 +473,7 @@ class Lifecycle:
         cls = self._contents.classes.get(name)
         if cls is None:
             raise NotFoundError(
-                f"app '{self._called}' has no class '{name}'; it has: {', '.join(self._contents.classes) or 'none'}"
+                f"app '{self.called}' has no class '{name}'; it has: {', '.join(self._contents.classes) or 'none'}"
             )
         return cls
 

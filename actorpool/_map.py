@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
+from actorpool._actors._identity import CallIdentity
 from actorpool._core._input import NEW, SUCCEEDED, Input
 from actorpool._core._ordering import NOTHING, Reassembly
 from actorpool._host._base import HostClosedError, current_host
@@ -26,7 +27,6 @@ from actorpool._host._context import current_input
 from actorpool.exception import ExecutionError
 
 from ._binding import annotated
-from .context import CallIdentity
 
 if TYPE_CHECKING:
     from actorpool._host._base import Bridge, FeederHandle

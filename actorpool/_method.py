@@ -39,6 +39,14 @@ class Method(Generic[P, R_co, L_co]):
         )
         self.__doc__ = function.__doc__
 
+    @property
+    def __actorpool_target__(self) -> Callable[..., Any]:
+        # What stands behind the name that this mark has taken.
+        return self.function
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _method_named, (self.function, self.name)
+
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
@@ -52,10 +60,10 @@ class Method(Generic[P, R_co, L_co]):
         handle = vars(instance).get(HANDLE_ATTRIBUTE)
         if handle is None:
             raise ExecutionError(
-                f"'{owner.__name__}' was made without its app, so its method '{self.name}' has no pool; make it by "
-                f"the name that @app.cls returned"
+                f"'{owner.__name__}' was made without an app, so its method '{self.name}' has no pool; put @app.cls() "
+                "on the class, and make it by the name that this returns"
             )
-        return handle.bound_method(self.name, instance)
+        return handle.bound_method(self.name, self.function.__get__(instance))
 
     def __getattr__(self, name: str) -> Any:
         if name in {"remote", "map", "starmap", "for_each", "spawn", "local", "remote_gen", "spawn_map"}:
@@ -69,6 +77,12 @@ class Method(Generic[P, R_co, L_co]):
         return f"<method '{self.name}'>"
 
 
+def _method_named(function: Callable[..., Any], name: str) -> Method[..., Any, Any]:
+    made: Method[..., Any, Any] = Method(function)
+    made.name = name
+    return made
+
+
 def is_in_class_body(function: Any) -> bool:
     """Return whether `function` is being defined as a method."""
     parts = getattr(function, "__qualname__", "").split(".")
@@ -76,6 +90,9 @@ def is_in_class_body(function: Any) -> bool:
 
 
 class _MethodDecorator:
+    def __init__(self, is_generator: bool | None) -> None:
+        self._is_generator = is_generator
+
     @overload
     def __call__(
         self, function: Callable[Concatenate[S, P], Coroutine[Any, Any, R]]
@@ -93,17 +110,26 @@ class _MethodDecorator:
             raise TypeError(f"@modal.method() goes on a plain method of a class, not on {function!r}")
         if hasattr(function, _HOOK_ATTRIBUTE):
             raise InvalidError(f"'{function.__name__}' cannot be both a method and an enter or exit hook")
-        return Method(function)
+        made: Method[..., Any, Any] = Method(function)
+        if self._is_generator not in (None, made.is_generator):
+            raise InvalidError(
+                f"is_generator={self._is_generator!r} contradicts method '{made.name}', which is "
+                f"{'a' if made.is_generator else 'no'} generator function; leave is_generator out"
+            )
+        return made
 
 
-def method() -> _MethodDecorator:
+def method(*, is_generator: bool | None = None) -> _MethodDecorator:
     """Make a method of a class under `@app.cls` callable through its pool: `obj.m.remote(...)` and so on.
 
+    Args:
+        is_generator: What the method is found to be anyway; a value that contradicts it is refused.
+
     Raises:
-        InvalidError: On an enter or exit hook.
+        InvalidError: On an enter or exit hook, and where `is_generator` is wrong.
         TypeError: On anything but a plain method.
     """
-    return _MethodDecorator()
+    return _MethodDecorator(is_generator)
 
 
 @frozen
@@ -131,8 +157,20 @@ def hook_kind(thing: object) -> str | None:
     return mark.kind if isinstance(mark, HookMark) else None
 
 
-def enter() -> Callable[[F], F]:
-    """Run the method once in each container before its first input; several run in order of definition."""
+def enter(*, snap: bool = False) -> Callable[[F], F]:
+    """Run the method once in each container before its first input; several run in order of definition.
+
+    Args:
+        snap: False; snapshots of a container's memory exist in Modal's cloud only.
+
+    Raises:
+        InvalidError: If `snap` is true.
+    """
+    if snap:
+        raise InvalidError(
+            "@modal.enter got snap=True, which only means something in Modal's cloud: there are no snapshots of "
+            "this process; remove snap="
+        )
     return _hook("enter")
 
 
@@ -142,6 +180,10 @@ def exit() -> Callable[[F], F]:  # noqa: A001 - the name users know
 
 
 class _Missing:
+    def __reduce__(self) -> str:
+        # There is one.
+        return "MISSING"
+
     def __repr__(self) -> str:
         return "<required>"
 

@@ -56,7 +56,7 @@ class PoolRef:
         """Change the pool's settings; they hold also when the pool is forgotten and comes again."""
         runtime = self._refs.runtime(self._name)
         settings = self.supervisor_in(runtime).update(change)
-        runtime.overrides[self.key] = settings
+        runtime.overrides.keep(self.key, settings, self._spec().settings)
         return settings
 
     def _make(self, runtime: AppRuntime) -> Supervisor:

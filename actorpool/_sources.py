@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ._binding import Binding, ChangeSettings
+from actorpool._backends._places import place_of_target, raw_at
+
+from ._binding import Binding, ChangeSettings, Reduced
 from ._deployments import deployed_app
 
 if TYPE_CHECKING:
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
     from ._lifecycle import Lifecycle
     from ._pool_ref import PoolRef
     from ._spec import Variation
+    from .function import Function
 
-__all__ = ["DeployedFunction", "FunctionSource"]
+__all__ = ["DeployedFunction", "FunctionSource", "function_named"]
 
 
 class FunctionSource:
@@ -40,6 +43,10 @@ class FunctionSource:
     def varied(self, variation: Variation) -> VariantSource:
         """Return the source of a variant."""
         return VariantSource(self.life, self._name, variation)
+
+    def reduced(self, raw: Callable[..., Any] | None) -> Reduced:
+        """Return how pickle is to remake the handle: as one that looks for the app by name."""
+        return function_named, (self.life().called, self._name, None, *_sent(raw))
 
 
 class VariantSource:
@@ -74,11 +81,42 @@ class VariantSource:
         """Return the source of a further variant: what is given later overrides key by key."""
         return VariantSource(self._life, self._name, self._variation.merged(variation))
 
+    def reduced(self, raw: Callable[..., Any] | None) -> Reduced:
+        """Return how pickle is to remake the handle: as one that looks for the app by name."""
+        return function_named, (self._life().called, self._name, self._variation, *_sent(raw))
+
 
 class DeployedFunction(FunctionSource):
     """The way of a handle that was made by name: through the present deployment of that name."""
 
-    __slots__ = ()
+    __slots__ = ("_app_name",)
 
     def __init__(self, app_name: str, name: str) -> None:
         super().__init__(lambda: deployed_app(app_name, "function", name), name)
+        self._app_name = app_name
+
+    def reduced(self, raw: Callable[..., Any] | None) -> Reduced:
+        """Return how pickle is to remake the handle: as one of the same lookup."""
+        return function_named, (self._app_name, self._name, None, *_sent(raw))
+
+
+def _sent(raw: Callable[..., Any] | None) -> tuple[tuple[str, str] | None, Callable[..., Any] | None]:
+    """Return where another process finds a plain function, or the function itself."""
+    place = place_of_target(raw)
+    return (None, raw) if place is None else (place, None)
+
+
+def function_named(
+    app_name: str | None,
+    name: str,
+    variation: Variation | None,
+    place: tuple[str, str] | None,
+    raw: Callable[..., Any] | None,
+) -> Function[..., Any, Any]:
+    """Return a handle to a deployed function, or to a variant of it; for pickle, see `_sent`."""
+    from .function import Function
+
+    if place is not None:
+        raw = raw_at(*place)
+    source = DeployedFunction(str(app_name), name)
+    return Function(name, source if variation is None else source.varied(variation), raw)

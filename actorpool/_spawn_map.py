@@ -5,20 +5,22 @@ from __future__ import annotations
 
 import logging
 import time
+import weakref
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
 from contextvars import copy_context
 from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
+from actorpool._actors._identity import CallIdentity
 from actorpool._core._input import Input
+from actorpool._core._room_wait import RoomWait
 from actorpool._host._base import current_host
 from actorpool._host._context import current_input
 
 from ._binding import Binding, check_blocking
 from ._verbs import AnyIterable, MapVerb
 from .call import FunctionCall
-from .context import CallIdentity
 
 __all__ = ["SpawnEach", "SpawnMap"]
 
@@ -28,10 +30,6 @@ logger = logging.getLogger("actorpool")
 
 # Inputs handed over at a time.
 _GROUP: Final = 256
-# The backlog is full: first and longest pause before the next try, in seconds.
-_FIRST_PAUSE_S: Final = 0.01
-_LONGEST_PAUSE_S: Final = 1.0
-_WARN_EVERY: Final = 10
 
 
 class _Spawning:
@@ -43,8 +41,9 @@ class _Spawning:
         self._kwargs = kwargs
         self._context = copy_context()
         self._parent = current_input.get()
-        self._identity = CallIdentity()
-        self._tries = 0
+        # The handle is made when all inputs are accepted.
+        self._identity = CallIdentity(handle=lambda: None)
+        self._wait = RoomWait()
         self.inputs: list[Input] = []
 
     def group(self, arguments: list[tuple[Any, ...]]) -> Iterator[float]:
@@ -59,16 +58,14 @@ class _Spawning:
             input.identity = self._identity
             group.append(input)
         self.inputs.extend(group)
-        pause = _FIRST_PAUSE_S
+        self._wait.begin()
         while True:
             accepted = self._binding.dispatcher.submit_many(group)
             group = group[accepted:]
             if not group:
                 return
-            if accepted:
-                pause = _FIRST_PAUSE_S
-            self._tries += 1
-            if self._tries % _WARN_EVERY == 0:
+            wait = self._wait.next(accepted)
+            if wait.warn:
                 limit = self._binding.dispatcher.limits.max_spawned
                 logger.warning(
                     "%s waits for room: function '%s' has %d pending spawned inputs, its limit (max_spawned)",
@@ -76,12 +73,14 @@ class _Spawning:
                     self._binding.target,
                     limit,
                 )
-            yield pause
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
+            yield wait.pause_s
 
     def call(self) -> FunctionCall[Any]:
         """Return the handle to all inputs."""
-        return FunctionCall(self._binding.dispatcher, self.inputs, self._identity)
+        call: FunctionCall[Any] = FunctionCall(self._binding.dispatcher, self.inputs, self._identity)
+        # The inputs refer to the identity, and are not to keep the handle.
+        self._identity.handle = weakref.ref(call)
+        return call
 
 
 class _SpawningVerb(MapVerb):

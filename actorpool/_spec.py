@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from attrs import asdict, evolve, frozen
 
+from actorpool._actors._identity import call_id_of
 from actorpool._actors._supervisor import Supervisor
 from actorpool._backends._local import LocalContainer
 from actorpool._backends._workload import Workload
@@ -26,13 +28,13 @@ from actorpool._core._scaling import ScalingPolicy, WindowPolicy
 from actorpool.exception import InvalidError
 
 if TYPE_CHECKING:
+    from actorpool._actors._container import MakeBackend
     from actorpool._actors._runtime import AppRuntime
-    from actorpool._backends._workload import ContainerBackend
-    from actorpool._host._base import Nursery
+    from actorpool._backends._workload import ContainerBackend, ContainerOwner
 
     from .retries import Retries
 
-__all__ = ["PoolSpec", "Variation", "check_options", "pool_spec"]
+__all__ = ["PoolSpec", "Variation", "check_backend", "check_options", "pool_spec"]
 
 # Keyword arguments of Modal's decorators that mean something in its cloud only.
 CLOUD_ONLY: Final = frozenset(
@@ -77,6 +79,21 @@ RENAMED: Final = {
     "allow_concurrent_inputs": "@modal.concurrent(max_inputs=...)",
     "max_inputs": "single_use_containers or @modal.concurrent(max_inputs=...)",
 }
+# What a misspelt keyword argument may have meant.
+SETTINGS: Final = (
+    "backend",
+    "buffer_containers",
+    "limits",
+    "max_containers",
+    "min_containers",
+    "policy",
+    "retries",
+    "scaledown_window",
+    "schedule",
+    "single_use_containers",
+    "startup_timeout",
+    "timeout",
+)
 
 
 def check_options(where: str, options: Mapping[str, object]) -> None:
@@ -94,7 +111,33 @@ def check_options(where: str, options: Mapping[str, object]) -> None:
             )
         if name in RENAMED:
             raise InvalidError(f"{where} got {name}=, which has been renamed: use {RENAMED[name]}")
-        raise TypeError(f"{where} got an unexpected keyword argument '{name}'")
+        # Only a mistake is worth loading this for.
+        from difflib import get_close_matches
+
+        near = [] if name in SETTINGS else get_close_matches(name, SETTINGS, n=1)
+        meant = f"; did you mean '{near[0]}'?" if near else ""
+        raise TypeError(f"{where} got an unexpected keyword argument '{name}'{meant}")
+
+
+BACKENDS: Final = ("local", "process")
+
+
+def check_backend(backend: object) -> None:
+    """Check what a user gave as `backend=`; None leaves it as it is.
+
+    Raises:
+        InvalidError: If there is no such backend.
+    """
+    if backend is not None and backend not in BACKENDS:
+        raise InvalidError(f"backend must be {' or '.join(map(repr, BACKENDS))}, not {backend!r}")
+
+
+def bounded_by_processors(settings: AutoscalerSettings) -> AutoscalerSettings:
+    """Return `settings` for process containers, of which there are no more than processors if nobody says otherwise."""
+    if settings.max_containers is not None:
+        return settings
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return settings.merged(max_containers=max(processors, settings.min_containers))
 
 
 @frozen(kw_only=True)
@@ -112,8 +155,10 @@ class Variation:
     timeout: float | None = None
     concurrency: Concurrency | None = None
     batching: Batching | None = None
+    backend: str | None = None
 
     def __attrs_post_init__(self) -> None:
+        check_backend(self.backend)
         self.settings_over(AutoscalerSettings())
         if self.timeout is not None:
             check_seconds("timeout", self.timeout)
@@ -147,6 +192,8 @@ class PoolSpec:
     recycle_after: int | None
     policy: Callable[[], ScalingPolicy]
     batching: Batching | None = None
+    backend: str = "local"
+    """Where its containers are: "local" or "process"."""
 
     @property
     def name(self) -> str:
@@ -185,7 +232,7 @@ class PoolSpec:
             names = batched_parameters(workload)
             pool = BatchingPool(workload.name, batching=self.batching, names=names, **options)
 
-        def make_backend(name: str, nursery: Nursery) -> ContainerBackend:
+        def make_local(name: str, owner: ContainerOwner) -> ContainerBackend:
             return LocalContainer(
                 name,
                 workload,
@@ -195,18 +242,33 @@ class PoolSpec:
                 runtime.watch,
             )
 
+        process = self.backend == "process"
         supervisor = Supervisor(
             workload.name,
             pool,
             runtime.host,
-            make_backend,
+            self._process_maker(runtime, lambda: supervisor) if process else make_local,
             self.policy(),
             startup_timeout_s=self.startup_timeout,
             grace_s=runtime.grace_s,
-            threads=workload.threads,
+            threads=0 if process else workload.threads,
             referenced=referenced,
+            abandons=not process,
         )
         return supervisor
+
+    def _process_maker(self, runtime: AppRuntime, supervisor: Callable[[], Supervisor]) -> MakeBackend:
+        # Here, because most programs have no such containers.
+        from actorpool._backends._process import ProcessContainer
+        from actorpool._backends._process_pool import ProcessPool
+
+        pool = ProcessPool(self.workload, runtime.templates, call_id_of, runtime.block_warning_s)
+
+        def make(name: str, owner: ContainerOwner) -> ContainerBackend:
+            complete = supervisor().dispatcher.complete
+            return ProcessContainer(name, pool, runtime.host, complete, owner, runtime.grace_s)
+
+        return make
 
     def varied(self, variation: Variation) -> PoolSpec:
         """Return the spec of a variant.
@@ -214,17 +276,27 @@ class PoolSpec:
         Raises:
             InvalidError: If what is given contradicts what is left alone, such as a maximum below the minimum.
         """
+        if variation.retries is not None and not self.workload.bound:
+            (target,) = self.workload.targets
+            if target.is_generator:
+                raise InvalidError(
+                    f"retries do not go with a generator function ('{target}'): its items may be out already"
+                )
         concurrency = variation.concurrency or self.concurrency
         batching = variation.batching or self.batching
         if batching is not None:
             batched_parameters(self.workload)
+        settings = variation.settings_over(self.settings)
+        if variation.backend == "process":
+            settings = bounded_by_processors(settings)
         return evolve(
             self,
-            settings=variation.settings_over(self.settings),
+            settings=settings,
             timeout=self.timeout if variation.timeout is None else variation.timeout,
             retry=self.retry if variation.retries is None else RetryPolicy.of(variation.retries),
             concurrency=concurrency,
             batching=batching,
+            backend=variation.backend or self.backend,
             workload=evolve(self.workload, max_inputs=concurrency.max_inputs),
         )
 
@@ -274,6 +346,7 @@ def pool_spec(
     startup_timeout: float | None,
     single_use_containers: bool,
     policy: Callable[[], ScalingPolicy] | None,
+    backend: str,
 ) -> PoolSpec:
     """Check a decorator's arguments and return the spec.
 
@@ -291,12 +364,15 @@ def pool_spec(
         raise InvalidError(
             f"policy must be called to make a policy for each pool, but {policy!r} is not callable"
         )
+    check_backend(backend)
     settings = AutoscalerSettings().merged(
         min_containers=min_containers,
         max_containers=max_containers,
         buffer_containers=buffer_containers,
         scaledown_window=scaledown_window,
     )
+    if backend == "process":
+        settings = bounded_by_processors(settings)
     if batching is not None:
         batched_parameters(workload)
     return PoolSpec(
@@ -310,4 +386,5 @@ def pool_spec(
         retry=RetryPolicy.of(retries),
         recycle_after=1 if single_use_containers else None,
         policy=WindowPolicy if policy is None else policy,
+        backend=backend,
     )

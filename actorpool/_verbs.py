@@ -66,7 +66,7 @@ class Remote(Verb, Generic[P, R_co]):
         waiter = ThreadWaiter()
         input.sink = lambda _: waiter.notify()
         binding.dispatcher.submit(input)
-        if input.state < SUCCEEDED:
+        if input.state < SUCCEEDED or input.successor is not None:
             try:
                 waiter.wait()
             except BaseException:
@@ -89,7 +89,7 @@ class Remote(Verb, Generic[P, R_co]):
         input = new_input(binding.target, args, kwargs)
         input.sink = lambda _: waiter.notify()
         binding.dispatcher.submit(input)
-        if input.state < SUCCEEDED:
+        if input.state < SUCCEEDED or input.successor is not None:
             try:
                 await waiter.wait()
             except BaseException:
@@ -143,8 +143,9 @@ class MapResults(Generic[R_co]):
     def __del__(self) -> None:
         if not self._started:
             logger.warning(
-                "%s(...) was never iterated, so nothing was run; use a for loop, list(...), or for_each",
+                "%s(...) was never iterated, so nothing was run; use %s",
                 self._name,
+                "async for" if self._name.endswith(".aio") else "a for loop, list(...), or for_each",
             )
 
     def __repr__(self) -> str:
@@ -405,8 +406,20 @@ class ForEach(MapVerb):
 def _arguments(sources: tuple[AnyIterable, ...], *, star: bool) -> Iterable[tuple[Any, ...]]:
     """Return the positional arguments of each input."""
     if star:
-        return map(tuple, sources[0])  # type: ignore[arg-type]
+        return map(_unpacked, sources[0])  # type: ignore[arg-type]
     return zip(*sources, strict=False)  # type: ignore[arg-type,unused-ignore]
+
+
+def _unpacked(item: Any) -> tuple[Any, ...]:
+    """Return the arguments that an input of `starmap` holds."""
+    try:
+        arguments = iter(item)
+    except TypeError:
+        raise TypeError(
+            f"starmap unpacks each input into arguments, and one of type {type(item).__name__} is not iterable; "
+            "write map for single arguments"
+        ) from None
+    return tuple(arguments)
 
 
 async def _async_arguments(
@@ -422,7 +435,7 @@ async def _async_arguments(
                     args.append(await iterator.__anext__())
                 except StopAsyncIteration:
                     return
-            yield tuple(args[0]) if star else tuple(args)
+            yield _unpacked(args[0]) if star else tuple(args)
 
 
 async def _as_async(source: AnyIterable) -> AsyncGenerator[Any, None]:

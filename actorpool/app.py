@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import inspect
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, dataclass_transform, overload
 
+from actorpool._backends._places import handle_at, is_importable
 from actorpool._backends._workload import Target, Workload
 from actorpool._core._config import Concurrency, Limits, check_seconds
 from actorpool._core._schedule import Cron, Period
@@ -18,7 +20,7 @@ from ._lifecycle import Contents, Deploy, Entry, Lifecycle, Run, Stop
 from ._marks import marks_of
 from ._method import Method, is_in_class_body, parameter
 from ._sources import FunctionSource
-from ._spec import check_options, pool_spec
+from ._spec import PoolSpec, check_backend, check_options, pool_spec
 from .cls import Cls
 from .function import Function
 
@@ -50,6 +52,11 @@ class LocalEntrypoint(Generic[P, R]):
         self.function = function
         self.is_async: bool = inspect.iscoroutinefunction(function)
         self.__doc__ = function.__doc__
+
+    @property
+    def __actorpool_target__(self) -> Callable[P, R]:
+        # What stands behind the name that this object has taken.
+        return self.function
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the plain function."""
@@ -86,6 +93,8 @@ class App:
         policy: Makes the scaling policy of each function; default `WindowPolicy`.
         block_warning: Log a warning when an asynchronous function blocks the event loop for this long, in
             seconds (> 0): with its name, the time, and the line. None turns that off.
+        backend: Where the containers of its functions are: "local" in this process, "process" in processes of their
+            own.
 
     Attributes:
         run: Runs the app for the length of a `with` or `async with` block.
@@ -103,12 +112,15 @@ class App:
         limits: Limits | None = None,
         policy: PolicyFactory | None = None,
         block_warning: float | None = 0.1,
+        backend: str = "local",
         **cloud_only: object,
     ) -> None:
         if name is not None and not isinstance(name, str):
             raise InvalidError(f"an app's name must be a string, not {name!r}")
         check_options("App", cloud_only)
         self._policy = policy
+        check_backend(backend)
+        self._backend = backend
         if block_warning is not None:
             check_seconds("block_warning", block_warning)
         self._contents = Contents(name, Limits() if limits is None else limits, block_warning)
@@ -158,6 +170,7 @@ class App:
         single_use_containers: bool = False,
         limits: Limits | None = None,
         policy: PolicyFactory | None = None,
+        backend: str | None = None,
         **cloud_only: object,
     ) -> _FunctionDecorator:
         """Make a Python function a `Function` with an autoscaled pool.
@@ -176,6 +189,7 @@ class App:
             single_use_containers: Whether a container ends after one input.
             limits: Limits of this function; default the app's.
             policy: Makes the function's scaling policy; default the app's.
+            backend: Where its containers are: "local" or "process"; default the app's.
             cloud_only: None; what only Modal's cloud has is refused by name.
 
         Raises:
@@ -203,6 +217,7 @@ class App:
                     "single_use_containers": single_use_containers,
                     "limits": self._contents.limits if limits is None else limits,
                     "policy": self._policy if policy is None else policy,
+                    "backend": self._backend if backend is None else backend,
                 },
             )
 
@@ -257,8 +272,8 @@ class App:
         is_async = inspect.iscoroutinefunction(raw) or inspect.isasyncgenfunction(raw)
         target = Target(called, raw, is_async, is_generator)
         workload = Workload(name=called, targets=(target,), max_inputs=concurrency.max_inputs)
-        self._check_threads(workload)
         spec = pool_spec(workload, batching=marks.batching, concurrency=concurrency, **options)
+        self._check_threads(spec)
         if called in self._functions:
             logger.warning(
                 "function '%s' is defined twice in app '%s'; the newer one wins", called, self.name
@@ -283,6 +298,7 @@ class App:
         single_use_containers: bool = False,
         limits: Limits | None = None,
         policy: PolicyFactory | None = None,
+        backend: str | None = None,
         **cloud_only: object,
     ) -> Callable[[type[T]], type[T]]:
         """Make a class a `Cls`: each set of parameters has an autoscaled pool, each container an object.
@@ -312,7 +328,6 @@ class App:
                 enter=definition.enter,
                 exit=definition.exit,
             )
-            self._check_threads(workload)
             spec = pool_spec(
                 workload,
                 batching=definition.batching,
@@ -327,20 +342,23 @@ class App:
                 single_use_containers=single_use_containers,
                 limits=self._contents.limits if limits is None else limits,
                 policy=self._policy if policy is None else policy,
+                backend=self._backend if backend is None else backend,
             )
+            self._check_threads(spec)
             if definition.name in self._contents.classes:
                 logger.warning(
                     "class '%s' is defined twice in app '%s'; the newer one wins", definition.name, self.name
                 )
-            handle = self._contents.classes[definition.name] = Cls(definition, spec, self._life.runtime)
+            handle = self._contents.classes[definition.name] = Cls(definition, spec, self._life)
             # To a type checker the handle looks like the class, so that methods and parameters are checked.
             return cast("type[T]", handle)
 
         return decorate
 
-    def _check_threads(self, workload: Workload) -> None:
+    def _check_threads(self, spec: PoolSpec) -> None:
         ceiling = self._contents.limits.max_threads
-        if workload.threads > ceiling:
+        workload = spec.workload
+        if spec.backend == "local" and workload.threads > ceiling:
             raise InvalidError(
                 f"a container of '{workload.name}' needs {workload.threads} threads, one for each slot, but "
                 f"its app may have {ceiling} in all (Limits.max_threads); lower the one or raise the other"
@@ -394,8 +412,19 @@ class App:
                 logger.warning(
                     "class '%s' of app '%s' replaces one of app '%s'", called, other.name, self.name
                 )
-            self._contents.classes[called] = Cls(cls.definition, cls.spec, self._life.runtime)
+            self._contents.classes[called] = Cls(cls.definition, cls.spec, self._life)
         return self
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        # The very app where a module of its functions that can be imported has it, else an empty one of its name.
+        targets = [function.__actorpool_target__ for function in self._functions.values()]
+        targets += [cls.__actorpool_target__ for cls in self._contents.classes.values()]
+        for module in {getattr(target, "__module__", None) for target in targets}:
+            if isinstance(module, str) and module in sys.modules and is_importable(module):
+                for name, value in vars(sys.modules[module]).items():
+                    if value is self:
+                        return handle_at, (module, name)
+        return App, (self.name,)
 
     def __repr__(self) -> str:
         state = (

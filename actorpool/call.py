@@ -1,29 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`FunctionCall`: the handle to an input that was spawned."""
+"""`FunctionCall`: the handle to one or many inputs that were spawned.
+
+A handle has its results for as long as somebody holds it. Found by its id a call is known for a bounded time
+(`_known_calls`); after that `from_id` returns a handle that only says so.
+"""
 
 from __future__ import annotations
 
 import logging
 import math
 import threading
-import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast
 
+from actorpool._actors._identity import call_id_of, identity_of, is_genuine
+from actorpool._core._batching import Batch
 from actorpool._core._config import check_seconds
 from actorpool._core._input import FAILED, STATE_NAMES, SUCCEEDED, TIMED_OUT, Input
 from actorpool._host._base import current_host
 from actorpool._host._bridge import ThreadWaiter
-from actorpool.exception import InvalidError, NotFoundError
+from actorpool.exception import InvalidError, NotFoundError, OutputExpiredError
 
 from ._binding import check_blocking, outcome_of
-from .context import CallIdentity, call_id_of
+from ._call_graph import graph_of
+from ._known_calls import known_calls
 
 if TYPE_CHECKING:
     from actorpool._actors._dispatch import Dispatcher
+    from actorpool._actors._identity import CallIdentity
+    from actorpool._core._container import Container
 
-__all__ = ["FunctionCall"]
+    from .call_graph import InputInfo
+
+__all__ = ["FunctionCall", "keep_call_of"]
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
@@ -49,6 +58,7 @@ class _Get(Generic[R_co]):
         Raises:
             TimeoutError: The builtin one, if there is no result in time; the input goes on.
             RemoteError: If the input was cancelled.
+            OutputExpiredError: If the call was found by an id whose results are no longer kept.
             ValueError: If there is no input of that index.
             BaseException: Whatever the function raised.
         """
@@ -108,6 +118,7 @@ class _Iter(Generic[R_co]):
 
         Raises:
             ValueError: If the range goes beyond the call's inputs.
+            OutputExpiredError: As for `get`.
         """
         return (self._call.get(index=index) for index in self._call._range(start, end))
 
@@ -130,19 +141,77 @@ class _Cancel:
     def __init__(self, call: FunctionCall[Any]) -> None:
         self._call = call
 
-    def __call__(self) -> None:
+    def __call__(self, terminate_containers: bool = False) -> None:
         """Cancel every input: a pending one never starts, a running asynchronous one is cancelled once.
 
         A thread cannot be stopped: its result is dropped, and its slot stays taken until it returns. A later
-        `get` raises `RemoteError`. What has finished stays as it is. Never blocks.
+        `get` raises `RemoteError`. What has finished stays as it is, and is not tried again. Never blocks.
+
+        Args:
+            terminate_containers: Whether the containers in which the inputs run are to end too, with their exit
+                hooks; others take their place as there is demand. No other input is lost: one of an asynchronous
+                function is cancelled there and started again elsewhere, with the retries it had left; one in a
+                thread, and a generator, may finish, and its container ends after it. A container in which only
+                threads of cancelled inputs are left ends without them.
         """
         call = self._call
+        places: set[Container] | None = set() if terminate_containers else None
         for input in call._inputs:
-            call._dispatcher.cancel(input, f"the call of '{input.target}' was cancelled")
+            call._dispatcher.cancel(input, f"the call of '{input.target}' was cancelled", places)
+        if places:
+            call._dispatcher.terminate(places)
 
-    async def aio(self) -> None:
+    async def aio(self, terminate_containers: bool = False) -> None:
         """Do the same; this never waits."""
-        self()
+        self(terminate_containers)
+
+
+class _NumInputs:
+    """The verb `FunctionCall.num_inputs`."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: FunctionCall[Any]) -> None:
+        self._call = call
+
+    def __call__(self) -> int:
+        """Return how many inputs the call has: 1 for `spawn`.
+
+        Raises:
+            OutputExpiredError: As for `get`.
+        """
+        return len(self._call._range(0, None))
+
+    async def aio(self) -> int:
+        """Do the same; this never waits."""
+        return self()
+
+
+class _GetCallGraph:
+    """The verb `FunctionCall.get_call_graph`."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: FunctionCall[Any]) -> None:
+        self._call = call
+
+    def __call__(self) -> list[InputInfo]:
+        """Return the roots of the tree of inputs that this call belongs to, as it is now.
+
+        Recorded are what spawned inputs make, and who made them: so the tree of a call that was spawned from
+        outside is whole, and of one spawned inside of another call it shows the ancestors and what came after.
+        Of each tree the first 1,000 inputs are recorded.
+
+        Raises:
+            OutputExpiredError: As for `get`.
+        """
+        call = self._call
+        call._range(0, None)
+        return graph_of(call._inputs)
+
+    async def aio(self) -> list[InputInfo]:
+        """Do the same; this never waits."""
+        return self()
 
 
 class _Gather:
@@ -153,14 +222,14 @@ class _Gather:
     def __call__(self, *calls: FunctionCall[T]) -> list[T]:
         """Return the results of `calls` in their order; raise the first failure at once, the others go on.
 
-        Of calls that had failed before, the one named first is raised.
+        Of calls that had failed before, the one named first is raised. A list of calls is an `InvalidError`.
         """
-        for call in calls:
-            if not call._at(0).done:
-                check_blocking(call._dispatcher, "FunctionCall", "gather")
         waiter = ThreadWaiter()
         race = _Race(calls, waiter.notify)
         try:
+            for call in calls:
+                if not call._at(0).done:
+                    check_blocking(call._dispatcher, "FunctionCall", "gather")
             waiter.wait()
         finally:
             race.leave()
@@ -184,6 +253,10 @@ class _Race(Generic[T]):
     """Notifies once, when every one of several calls has its result or the first of them has failed."""
 
     def __init__(self, calls: tuple[FunctionCall[T], ...], notify: Callable[[], object]) -> None:
+        for thing in calls:
+            if not isinstance(thing, FunctionCall):
+                kind = type(thing).__name__
+                raise InvalidError(f"gather takes calls, not a {kind}; write FunctionCall.gather(*calls)")
         self._calls = calls
         self._notify = notify
         self._lock = threading.Lock()
@@ -226,8 +299,10 @@ class FunctionCall(Generic[R_co]):
     Attributes:
         get: Waits for the result; has an `.aio` twin.
         iter: Iterates over the results of many inputs; has an `.aio` twin.
-        cancel: Cancels the input; has an `.aio` twin.
+        cancel: Cancels the inputs; has an `.aio` twin.
         gather: Waits for several calls; has an `.aio` twin.
+        num_inputs: Counts the inputs; has an `.aio` twin.
+        get_call_graph: Shows which inputs made which; has an `.aio` twin.
     """
 
     __slots__ = ("__weakref__", "_dispatcher", "_identity", "_inputs", "_observed")
@@ -255,9 +330,23 @@ class FunctionCall(Generic[R_co]):
             elif self._observed is None or index not in self._observed:
                 self._report_unseen(input)
 
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """The way to the pool."""
+        return self._dispatcher
+
+    @property
+    def inputs(self) -> Sequence[Input]:
+        """The first record of each input."""
+        return self._inputs
+
     @staticmethod
     def _report_unseen(input: Input) -> None:
         """Log the failure of a spawned input that nobody can ask for."""
+        identity: CallIdentity | None = input.identity
+        if identity is not None and not identity.observe(input.index):
+            # It was seen through another handle.
+            return
         if input.state in (FAILED, TIMED_OUT):
             logger.error(
                 "a spawned input of function '%s' failed, and nobody asked for it",
@@ -281,31 +370,52 @@ class FunctionCall(Generic[R_co]):
         return _Cancel(self)
 
     @property
+    def num_inputs(self) -> _NumInputs:
+        """Count the inputs."""
+        return _NumInputs(self)
+
+    @property
+    def get_call_graph(self) -> _GetCallGraph:
+        """Show which inputs made which."""
+        return _GetCallGraph(self)
+
+    @property
     def done(self) -> bool:
         """Whether the outcome of every input is known."""
         return all(input.latest().done for input in self._inputs)
 
-    def num_inputs(self) -> int:
-        """Return how many inputs the call has: 1 for `spawn`."""
-        return len(self._inputs)
-
     @property
     def object_id(self) -> str:
-        """The id of this call, for `from_id`; results asked for by id are kept as `from_id` says."""
-        return _known_calls.id_of(self)
+        """The id of this call, for `from_id`; from now on the call can be found by it."""
+        identity = self._identity
+        call_id = call_id_of(self._inputs[0].latest()) if identity is None else identity.value
+        known_calls.add(call_id, self)
+        return call_id
 
     @staticmethod
     def from_id(function_call_id: str) -> FunctionCall[Any]:
         """Return the call with this id.
 
-        A call is known in its own process, for an hour after its `object_id` was first asked for; of the
-        calls known, the latest 100,000.
+        A spawned call is known in its own process from when its id is first asked for: by `object_id`, or by
+        `current_function_call_id()` inside. Once it has ended it is kept for `Limits.results_kept_s` (an hour), of
+        each function the latest `Limits.results_kept` results (100,000). After that, the handle returned raises
+        `OutputExpiredError` for its results. A handle that was found before goes on having them.
 
         Raises:
             InvalidError: If it is not the id of a function call.
-            NotFoundError: If no such call is known.
+            NotFoundError: If there never was such a call in this process.
         """
-        return _known_calls.find(function_call_id)
+        if not str(function_call_id).startswith("fc-"):
+            raise InvalidError(f"{function_call_id!r} is not the id of a function call; ids begin with 'fc-'")
+        found = known_calls.find(function_call_id)
+        if found is not None:
+            return found
+        if not is_genuine(function_call_id):
+            raise NotFoundError(
+                f"no function call '{function_call_id}' is known in this process; ids are valid in the process in "
+                "which the call was made"
+            )
+        return _ExpiredCall(function_call_id)
 
     def _at(self, index: int) -> Input:
         self._range(index, index + 1)
@@ -327,6 +437,9 @@ class FunctionCall(Generic[R_co]):
         if self._observed is None:
             self._observed = set()
         self._observed.add(index)
+        identity: CallIdentity | None = input.identity
+        if identity is not None:
+            identity.observe(index)
         return cast("R_co", outcome_of(input))
 
     def __repr__(self) -> str:
@@ -337,48 +450,44 @@ class FunctionCall(Generic[R_co]):
         return f"<FunctionCall of '{self._inputs[0].target}'{many} {', '.join(sorted(states))}>"
 
 
-class _KnownCalls:
-    """The calls whose id somebody asked for: kept for a bounded time and number."""
+class _ExpiredCall(FunctionCall[Any]):
+    """What is left of a call whose results are no longer kept: its id."""
 
-    _KEPT_S: Final = 3600.0
-    _KEPT: Final = 100_000
+    __slots__ = ("_call_id",)
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        # {id: (the call, when its id was asked for first)}, the oldest first.
-        self._calls: OrderedDict[str, tuple[FunctionCall[Any], float]] = OrderedDict()
+    def __init__(self, call_id: str) -> None:
+        self._call_id = call_id
+        self._inputs = ()
 
-    def id_of(self, call: FunctionCall[Any]) -> str:
-        """Return the id of `call`, given now if it has none."""
-        now = time.monotonic()
-        with self._lock:
-            known = call._identity
-            identity = call_id_of(call._inputs[0].latest()) if known is None else known.value
-            self._calls.setdefault(identity, (call, now))
-            self._forget(now)
-            return identity
+    @property
+    def object_id(self) -> str:
+        """The id of this call."""
+        return self._call_id
 
-    def find(self, identity: str) -> FunctionCall[Any]:
-        """Return the call known under `identity`."""
-        if not str(identity).startswith("fc-"):
-            raise InvalidError(f"{identity!r} is not the id of a function call; ids begin with 'fc-'")
-        with self._lock:
-            self._forget(time.monotonic())
-            found = self._calls.get(identity)
-        if found is None:
-            raise NotFoundError(
-                f"no function call '{identity}' is known in this process; calls are kept for {self._KEPT_S:g} s "
-                f"after their id was asked for, the latest {self._KEPT}"
-            )
-        return found[0]
+    def _range(self, start: int, end: int | None) -> NoReturn:
+        raise OutputExpiredError(
+            f"the results of function call '{self._call_id}' are no longer kept: those of spawned calls are kept for "
+            "Limits.results_kept_s after the call has ended, the latest Limits.results_kept of each function; hold the "
+            "handle where they are needed for longer"
+        )
 
-    def _forget(self, now: float) -> None:
-        calls = self._calls
-        while calls:
-            identity, (_, asked_at) = next(iter(calls.items()))
-            if len(calls) <= self._KEPT and asked_at + self._KEPT_S > now:
-                return
-            del calls[identity]
+    def __repr__(self) -> str:
+        return f"<FunctionCall '{self._call_id}', expired>"
 
 
-_known_calls = _KnownCalls()
+def keep_call_of(input: Input) -> None:
+    """Let the call of a running `input` be found by its id, if it was spawned and can be."""
+    holder = input
+    if isinstance(input, Batch):
+        input = input.members[0]
+    if not input.spawned or holder.container is None:
+        return
+    identity = identity_of(input)
+    if identity.handle is None:
+        # `spawn` makes no identity: it is one input, and whoever has the handle may never ask for its id.
+        dispatcher: Dispatcher = holder.container.handle.dispatcher
+        call: FunctionCall[Any] | None = FunctionCall(dispatcher, (input,))
+    else:
+        call = identity.handle()
+    if call is not None:
+        known_calls.add(identity.value, call)

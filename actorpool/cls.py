@@ -10,16 +10,18 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast
 from weakref import WeakValueDictionary
 
-from actorpool._backends._workload import Target, Workload
+from actorpool._backends._inside import in_container
+from actorpool._backends._places import handle_at, place_of_handle
+from actorpool._backends._workload import Workload
 from actorpool._core._batching import Batching
 from actorpool.exception import InvalidError, NotFoundError
 
-from ._binding import Binding, ChangeSettings, Source
-from ._class_definition import ClassDefinition, is_hashable
-from ._deployments import deployed_app
+from ._binding import Binding, ChangeSettings, Reduced, Source
+from ._class_definition import ClassDefinition, LocalObject, is_hashable
+from ._deployments import check_callable_here, deployed_app
 from ._marks import concurrency_of
 from ._pool_ref import PoolRef, PoolRefs
 from ._spec import Variation, check_options
@@ -27,6 +29,7 @@ from .function import Autoscaling, Function, UpdateAutoscaler
 
 if TYPE_CHECKING:
     from actorpool._actors._runtime import AppRuntime
+    from actorpool._backends._workload import Target
     from actorpool._core._config import AutoscalerSettings
 
     from ._spec import PoolSpec
@@ -38,11 +41,13 @@ __all__ = ["Cls", "Obj"]
 class _MethodSource:
     """The way of one method of one instance to its pool."""
 
-    __slots__ = ("_method", "_pool", "_targets")
+    __slots__ = ("_cls", "_method", "_pool", "_targets", "_values")
 
-    def __init__(self, pool: PoolRef, targets: Mapping[str, Target], method: str) -> None:
+    def __init__(self, cls: Cls, values: dict[str, Any], pool: PoolRef, method: str) -> None:
+        self._cls = cls
+        self._values = values
         self._pool = pool
-        self._targets = targets
+        self._targets = cls.targets
         self._method = method
 
     def bind(self) -> Binding:
@@ -62,6 +67,9 @@ class _MethodSource:
             f"'{method}' is a method, which shares the pool of its instance; make a variant of the class: "
             f"MyClass.with_options(...)"
         )
+
+    def reduced(self, raw: Callable[..., Any] | None) -> Reduced:
+        return _method_of, (self._cls, self._values, self._method)
 
 
 class Obj:
@@ -83,9 +91,8 @@ class Obj:
         self._resolved: tuple[Cls, PoolRef] | None = None
         self._functions: dict[str, Function[..., Any, Any]] = {}
         self._values: dict[str, Any] = {}
-        self._local: Any = None
+        self._local: LocalObject | None = None
         self._local_lock = threading.RLock()
-        self._entered = False
         self.update_autoscaler: UpdateAutoscaler = UpdateAutoscaler(self._update)
         self.autoscaler: Autoscaling = Autoscaling(self._settings, self._update)
 
@@ -103,12 +110,13 @@ class Obj:
     def _settings(self) -> AutoscalerSettings:
         return self._resolve()[1].supervisor().dispatcher.settings
 
-    def bound_method(self, name: str, instance: Any) -> Function[..., Any, Any]:
-        """Return the handle of method `name`, whose `.local` runs on `instance`."""
+    def bound_method(self, name: str, raw: Callable[..., Any]) -> Function[..., Any, Any]:
+        """Return the handle of method `name`, whose `.local` is `raw`: of `super()` that of the base class."""
         cls, pool = self._resolve()
-        method = cls.definition.methods[name]
-        raw = method.function.__get__(instance)
-        return Function(f"{cls.definition.name}.{name}", _MethodSource(pool, cls.targets, name), raw)
+        return Function(f"{cls.definition.name}.{name}", _MethodSource(cls, self._values, pool, name), raw)
+
+    def __reduce__(self) -> Reduced:
+        return Obj, (self._cls, self._args, self._kwargs)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -120,46 +128,37 @@ class Obj:
                 raise NotFoundError(
                     f"class '{cls.definition.name}' has no method '{name}'; its attributes live elsewhere"
                 )
-            return getattr(self._local_object(), name)
+            return getattr(self._local_object().get(), name)
         function = self._functions.get(name)
         if function is None:
 
             def local(*args: Any, **kwargs: Any) -> Any:
-                return method.function(self._entered_object(), *args, **kwargs)
+                return self._local_object().call(method, args, kwargs)
 
             local.__doc__ = method.function.__doc__
             raw = None if isinstance(self._cls, _LookedUpCls) else local
             function = self._functions[name] = Function(
-                f"{cls.definition.name}.{name}", _MethodSource(pool, cls.targets, name), raw
+                f"{cls.definition.name}.{name}", _MethodSource(cls, self._values, pool, name), raw
             )
         return function
 
-    def _local_object(self) -> Any:
-        """Return the object for local use, made at the first call; enter hooks are not run by this."""
+    def _local_object(self) -> LocalObject:
         with self._local_lock:
             if self._local is None:
-                cls, _ = self._resolve()
-                self._local = cls.definition.build(self._values, self)
+                self._local = LocalObject(self._resolve()[0].definition, self._values, self)
             return self._local
-
-    def _entered_object(self) -> Any:
-        """Return the object for local use, entered: its enter hooks have run once, in the caller's thread."""
-        with self._local_lock:
-            local = self._local_object()
-            if not self._entered:
-                self._entered = True
-                for hook in self._resolve()[0].definition.enter:
-                    if hook.is_async:
-                        raise InvalidError(
-                            f"'{self._cls.name}' has an asynchronous enter hook, which .local cannot run; "
-                            "make the hook synchronous or call the method through its pool"
-                        )
-                    hook.function(local)
-            return local
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self._kwargs.items())
         return f"<{self._cls.name}({given})>"
+
+
+class _Life(Protocol):
+    """What a class asks of its app."""
+
+    @property
+    def called(self) -> str | None: ...
+    def runtime(self, wanted: str) -> AppRuntime: ...
 
 
 _VariedT = TypeVar("_VariedT")
@@ -184,6 +183,7 @@ class _Variable(ABC, Generic[_VariedT]):
         buffer_containers: int | None = None,
         scaledown_window: float | None = None,
         timeout: float | None = None,
+        backend: str | None = None,
         **cloud_only: object,
     ) -> _VariedT:
         """Return a class whose instances have pools of their own with these options; see `Function.with_options`."""
@@ -195,6 +195,7 @@ class _Variable(ABC, Generic[_VariedT]):
                 buffer_containers=buffer_containers,
                 scaledown_window=scaledown_window,
                 timeout=timeout,
+                backend=backend,
             )
         )
 
@@ -221,17 +222,17 @@ class Cls(_Variable["Cls"]):
         self,
         definition: ClassDefinition,
         spec: PoolSpec,
-        runtime: Callable[[str], AppRuntime],
+        life: _Life,
         *,
         refs: PoolRefs | None = None,
         variation: Variation | None = None,
     ) -> None:
         self.definition = definition
         self.spec = spec
-        self.runtime = runtime
+        self._life = life
         self.name: str = definition.name
         self.targets: dict[str, Target] = definition.targets
-        self._refs = PoolRefs(runtime) if refs is None else refs
+        self._refs = PoolRefs(life.runtime) if refs is None else refs
         self._variation = Variation() if variation is None else variation
         self._variants: WeakValueDictionary[Variation, Cls] = WeakValueDictionary()
         self.__doc__ = definition.user_cls.__doc__
@@ -261,7 +262,7 @@ class Cls(_Variable["Cls"]):
         found = self._variants.get(merged)
         if found is None:
             spec = self.spec.varied(variation)
-            found = Cls(self.definition, spec, self.runtime, refs=self._refs, variation=merged)
+            found = Cls(self.definition, spec, self._life, refs=self._refs, variation=merged)
             self._variants[merged] = found
         return found
 
@@ -281,21 +282,35 @@ class Cls(_Variable["Cls"]):
 
     def _spec_for(self, values: dict[str, Any]) -> PoolSpec:
         definition = self.definition
-
-        def build() -> Any:
-            # The object's own handle, for methods that call each other, lives no longer than the container.
-            return definition.build(values, self.instance(values))
-
         workload = Workload(
             name=definition.name,
             targets=tuple(self.targets.values()),
             bound=True,
             max_inputs=self.spec.concurrency.max_inputs,
-            build=build,
+            build=_Build(self, values),
             enter=definition.enter,
             exit=definition.exit,
         )
         return self.spec.with_workload(workload)
+
+    @property
+    def called(self) -> str | None:
+        """The name of its app."""
+        return self._life.called
+
+    @property
+    def __actorpool_target__(self) -> type:
+        # What stands behind the name that this handle has taken.
+        return self.definition.user_cls
+
+    def __reduce__(self) -> Reduced:
+        # The very handle where its module can be imported, else one that looks the class up.
+        place = place_of_handle(self, self.definition.user_cls)
+        return (
+            (_cls_named, (self._life.called, self.name, self._variation))
+            if place is None
+            else (handle_at, place)
+        )
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -304,6 +319,56 @@ class Cls(_Variable["Cls"]):
 
     def __repr__(self) -> str:
         return f"<Cls '{self.name}'>"
+
+
+class _Build:
+    """Makes the object of a container; goes to another process with the class and the parameters' values."""
+
+    __slots__ = ("_cls", "_values")
+
+    def __init__(self, cls: Cls, values: dict[str, Any]) -> None:
+        self._cls = cls
+        self._values = values
+
+    def __call__(self) -> Any:
+        # The object's own handle, for methods that call each other, lives no longer than the container.
+        return self._cls.definition.build(self._values, self._cls.instance(self._values))
+
+    def __reduce__(self) -> Reduced:
+        return _build_of, (self._cls.definition.user_cls, self._cls.called, self._values)
+
+
+class _Elsewhere:
+    """The app of a class that has come from another process, where its pools are."""
+
+    def __init__(self, called: str | None) -> None:
+        self.called = called
+
+    def runtime(self, wanted: str) -> AppRuntime:
+        check_callable_here("class", wanted, self.called)
+        return deployed_app(str(self.called), "class", wanted).runtime(wanted)
+
+
+# {(name of the app, name of the class): the class}, of those that have come from another process.
+_came: dict[tuple[str, str], Cls] = {}
+
+
+def _build_of(user_cls: type, called: str | None, values: dict[str, Any]) -> _Build:
+    key = (str(called), user_cls.__name__)
+    cls = _came.get(key)
+    if cls is None or cls.definition.user_cls is not user_cls:
+        # It makes no pools here, so nobody asks for its settings.
+        cls = _came[key] = Cls(ClassDefinition(user_cls), cast("PoolSpec", None), _Elsewhere(called))
+    return _Build(cls, values)
+
+
+def _cls_named(called: str | None, name: str, variation: Variation) -> _LookedUpCls:
+    return _LookedUpCls(str(called), name, None if variation == Variation() else variation)
+
+
+def _method_of(cls: Cls | _LookedUpCls, values: dict[str, Any], method: str) -> Function[..., Any, Any]:
+    found: Function[..., Any, Any] = getattr(Obj(cls, (), values), method)
+    return found
 
 
 class _LookedUpCls(_Variable["_LookedUpCls"]):
@@ -318,6 +383,10 @@ class _LookedUpCls(_Variable["_LookedUpCls"]):
         return Obj(self, args, kwargs)
 
     def resolve(self) -> Cls:
+        if in_container() and self._variation is None:
+            came = _came.get((self._app_name, self.name))
+            if came is not None:
+                return came
         cls = deployed_app(self._app_name, "class", self.name).class_named(self.name)
         return cls if self._variation is None else cls.varied(self._variation)
 

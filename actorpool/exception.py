@@ -6,9 +6,10 @@ happened, to which object, the numbers, and what to do. Data that a program may 
 
 * `InvalidError`, `NotFoundError`, `ExecutionError`: the caller's code is to be changed.
 * `ResourceExhaustedError`: a limit was reached; the call may be tried again later.
-* `FunctionTimeoutError`, `RemoteError`: what became of one input.
+* `FunctionTimeoutError`, `RemoteError`, `ContainerDiedError`: what became of one input.
 * `AsyncUsageWarning`*: a warning.
-* `AlreadyExistsError`, `OutputExpiredError`, `InputCancellation`*, `DeprecationError`*: never raised here. A
+* `OutputExpiredError`: what became of the result of one call.
+* `AlreadyExistsError`, `InputCancellation`*, `DeprecationError`*: never raised here. A
   program that was written for Modal may name them in an `except` clause or a warning filter, and is to run.
 
 This module holds no behaviour and imports nothing of actorpool.
@@ -21,6 +22,7 @@ __all__ = [
     "AsyncUsageWarning",
     "ClosedError",
     "ConflictError",
+    "ContainerDiedError",
     "ContainerStartError",
     "DeadlockError",
     "DeprecationError",
@@ -123,6 +125,20 @@ class RemoteError(Error):
     """An input ended without a result and without an exception of the user's: it was cancelled or lost."""
 
 
+class ContainerDiedError(RemoteError):
+    """The container that ran the input is gone: its process ended by itself or was killed.
+
+    Attributes:
+        exit_code: The status the process exited with; None if a signal ended it, or if nobody knows.
+        signal: The number of the signal that ended it; None if it exited.
+    """
+
+    def __init__(self, message: str, *, exit_code: int | None = None, signal: int | None = None) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.signal = signal
+
+
 class TimeoutError(Error):
     """Base of actorpool's own timeouts; not the builtin, so that catching one does not catch the other."""
 
@@ -140,7 +156,11 @@ class FunctionTimeoutError(TimeoutError):
 
 
 class OutputExpiredError(TimeoutError):
-    """The result of a function call is no longer kept. Never raised here: `from_id` raises `NotFoundError`."""
+    """The results of a function call that was found by its id are no longer kept.
+
+    They are kept for `Limits.results_kept_s` after the call has ended, of each function the latest
+    `Limits.results_kept`. An id that was never given out in this process is a `NotFoundError` instead.
+    """
 
 
 class InternalError(Error):

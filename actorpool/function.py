@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar
 
 from attrs import asdict, frozen
 
+from actorpool._backends._places import handle_at, place_of_handle
 from actorpool._core._batching import Batching
 from actorpool._core._config import UNSET, AutoscalerSettings, Unset
 from actorpool._core._counts import PoolCounts
 from actorpool.exception import ExecutionError, InvalidError
 
-from ._binding import ChangeSettings, Source
+from ._binding import ChangeSettings, Reduced, Source
 from ._generate import RemoteGen
 from ._marks import concurrency_of
 from ._sources import DeployedFunction
@@ -247,6 +248,16 @@ class Function(Generic[P, R_co, L_co]):
         """The function's name."""
         return self._name
 
+    @property
+    def __actorpool_target__(self) -> Callable[..., Any] | None:
+        # What stands behind the name that this handle has taken.
+        return self._raw
+
+    def __reduce__(self) -> Reduced:
+        # The very handle where its module can be imported, else one that looks the function up.
+        place = place_of_handle(self, self._raw)
+        return self._source.reduced(self._raw) if place is None else (handle_at, place)
+
     def hydrate(self) -> Function[P, R_co, L_co]:
         """Look the function up now, instead of at its first use; return itself."""
         self._source.bind()
@@ -300,6 +311,7 @@ class Function(Generic[P, R_co, L_co]):
         buffer_containers: int | None = None,
         scaledown_window: float | None = None,
         timeout: float | None = None,
+        backend: str | None = None,
         **cloud_only: object,
     ) -> Function[P, R_co, L_co]:
         """Return a handle to a variant with a pool of its own; this function is untouched.
@@ -313,6 +325,7 @@ class Function(Generic[P, R_co, L_co]):
             buffer_containers: Likewise.
             scaledown_window: Likewise, in seconds.
             timeout: Likewise, in seconds.
+            backend: Likewise.
             cloud_only: None; what only Modal's cloud has is refused by name.
 
         Raises:
@@ -325,6 +338,7 @@ class Function(Generic[P, R_co, L_co]):
             buffer_containers=buffer_containers,
             scaledown_window=scaledown_window,
             timeout=timeout,
+            backend=backend,
         )
         return Function(self._name, self._source.varied(variation), self._raw)
 
@@ -349,9 +363,11 @@ class Function(Generic[P, R_co, L_co]):
         Raises:
             InvalidError: Always; it is a `TypeError` too, as for any object that is not callable.
         """
-        name = self._name
+        owner, dot, method = self._name.rpartition(".")
+        # A method is reached through an instance: `Model.predict.remote` would be the next mistake.
+        name = f"{owner}(...).{method}" if dot else self._name
         raise NotCallableError(
-            f"function '{name}' is not called directly: write {name}.remote(...) to run it in its pool, "
+            f"function '{self._name}' is not called directly: write {name}.remote(...) to run it in its pool, "
             f"{name}.map(inputs) for many inputs (not map({name}, inputs) and not {name}(inputs).map()), or "
             f"{name}.local(...) to call it here"
         )

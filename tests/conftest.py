@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -47,6 +48,21 @@ def run(host_name: str) -> Callable[..., Any]:
 def run_virtually(virtual_host_name: str) -> Callable[..., Any]:
     """`run_virtually(async_fn, *args)` does so on a virtual clock."""
     return functools.partial(run_virtually_on, virtual_host_name)
+
+
+@pytest.fixture
+def at_full_speed() -> Iterator[None]:
+    """Leaves a test of very many inputs out of the measurement of coverage, with which it would take minutes."""
+    coverage = sys.modules.get("coverage")
+    measurement = None if coverage is None else coverage.Coverage.current()
+    if measurement is None:
+        yield
+        return
+    measurement.stop()
+    try:
+        yield
+    finally:
+        measurement.start()
 
 
 @pytest.fixture(autouse=True)

@@ -18,18 +18,20 @@ from actorpool.exception import FunctionTimeoutError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actorpool._backends._workload import ContainerBackend
+    from actorpool._backends._workload import ContainerBackend, ContainerOwner
     from actorpool._core._container import Container
     from actorpool._core._input import Input
-    from actorpool._host._base import CancelScope, Host, Nursery
+    from actorpool._host._base import CancelScope, Host
+
+    from ._dispatch import Dispatcher
 
 __all__ = ["ContainerActor", "MakeBackend"]
 
 
 class MakeBackend(Protocol):
-    """Builds the inside of a container; `nursery` belongs to that container."""
+    """Builds the inside of a container."""
 
-    def __call__(self, name: str, nursery: Nursery) -> ContainerBackend: ...
+    def __call__(self, name: str, owner: ContainerOwner) -> ContainerBackend: ...
 
 
 class ContainerActor:
@@ -39,13 +41,16 @@ class ContainerActor:
         "_backend",
         "_grace_s",
         "_host",
+        "_lost",
         "_make_backend",
         "_record",
         "_report",
+        "_started",
         "_starting",
         "_startup_timeout_s",
         "_stop",
         "cancel",
+        "dispatcher",
         "name",
         "send",
     )
@@ -60,6 +65,7 @@ class ContainerActor:
         host: Host,
         make_backend: MakeBackend,
         report: Callable[[fx.Event], None],
+        dispatcher: Dispatcher,
         *,
         startup_timeout_s: float | None,
         grace_s: float,
@@ -69,11 +75,15 @@ class ContainerActor:
         self._host = host
         self._make_backend = make_backend
         self._report = report
+        self.dispatcher: Dispatcher = dispatcher
+        """The way to the pool that this container belongs to."""
         self._startup_timeout_s = startup_timeout_s
         self._grace_s = grace_s
         self._stop = host.event()
         self._backend: ContainerBackend | None = None
         self._starting: CancelScope | None = None
+        self._started = False
+        self._lost = False
 
     def abandon(self) -> None:
         """Let go of what can be let go without the event loop, which is gone. Threads: any."""
@@ -88,26 +98,37 @@ class ContainerActor:
 
     async def run(self) -> None:
         """Live the container's life; returns when nothing of it is left."""
-        async with self._host.open_nursery() as nursery:
-            backend = self._backend = self._make_backend(self.name, nursery)
-            self.send = backend.send
-            self.cancel = backend.cancel
-            error: BaseException | None = None
-            try:
-                error = await self._start(backend)
-                if error is None:
-                    if self._record.phase is Phase.STARTING:
-                        self._report(fx.ContainerReady(self._record))
-                    await self._stop.wait()
-            finally:
-                # Also when the app is being cancelled from outside.
-                leftover = list(self._record.inputs)
-                await self._host.shielded(lambda: backend.stop(leftover, self._grace_s), math.inf)
-            nursery.cancel()
-        if error is None:
-            self._report(fx.ContainerExited(self._record))
-        else:
+        backend = self._backend = self._make_backend(self.name, self)
+        self.send = backend.send
+        self.cancel = backend.cancel
+        error: BaseException | None = None
+        try:
+            error = await self._start(backend)
+            if error is None:
+                self._started = True
+                if self._record.phase is Phase.STARTING:
+                    self._report(fx.ContainerReady(self._record))
+                await self._stop.wait()
+        finally:
+            # Also when the app is being cancelled from outside.
+            leftover = list(self._record.inputs)
+            await self._host.shielded(lambda: backend.stop(leftover, self._grace_s), math.inf)
+        if error is not None:
             self._report(fx.ContainerFailed(self._record, error))
+        elif not self._lost:
+            self._report(fx.ContainerExited(self._record))
+
+    def lost(self, error: BaseException, run: frozenset[Input]) -> None:
+        """Report that the backend's container is gone; see `ContainerOwner.lost`."""
+        # Before it was ready, `start` raises the error.
+        if self._started and not self._lost:
+            self._lost = True
+            self._report(fx.ContainerExited(self._record, error, run))
+            self._stop.set()
+
+    def retire(self) -> None:
+        """Have the pool give it nothing more; see `ContainerOwner.retire`."""
+        self._report(fx.ContainerRetired(self._record))
 
     async def _start(self, backend: ContainerBackend) -> BaseException | None:
         """Start the backend; return why it failed, or None."""

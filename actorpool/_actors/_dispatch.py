@@ -13,16 +13,19 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from actorpool._core._batching import BatchingPool
-from actorpool._core._effects import SettingsChanged
+from actorpool._core._effects import SettingsChanged, Terminated
 from actorpool._core._flow import CONTROL, ROOM, SCALING
 from actorpool._core._input import FAILED, RUNNING, SUCCEEDED
 from actorpool._host._base import HostClosedError
 from actorpool.exception import ClosedError, RemoteError
 
+from ._call_tree import record
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from actorpool._core._config import AutoscalerSettings, Limits
+    from actorpool._core._container import Container
     from actorpool._core._counts import PoolCounts
     from actorpool._core._effects import Effect, Event
     from actorpool._core._input import Input
@@ -39,9 +42,11 @@ _PATIENCE_S: Final = 0.05
 class Dispatcher:
     """One pool, shared by the threads and loops that call its function."""
 
-    __slots__ = ("_attend", "_clock", "_lock", "_pool", "_posted", "host", "limits", "retired")
+    __slots__ = ("_attend", "_clock", "_lock", "_pool", "_posted", "_tell", "host", "limits", "retired")
 
-    def __init__(self, pool: Pool, host: Host, attend: Callable[[int], None]) -> None:
+    def __init__(
+        self, pool: Pool, host: Host, attend: Callable[[int], None], tell: Callable[[Event], None]
+    ) -> None:
         self._pool = pool
         self.host: Host = host
         self.limits: Limits = pool.limits
@@ -50,6 +55,7 @@ class Dispatcher:
         self._clock = host.now
         self._lock = threading.Lock()
         self._attend = attend
+        self._tell = tell
         # Attention bits already posted to the actors and not yet looked at by them.
         self._posted = 0
         if isinstance(pool, BatchingPool):
@@ -67,6 +73,8 @@ class Dispatcher:
         """
         with self._lock:
             container = self._pool.submit(input, self._clock())
+            if input.parent is not None:
+                record((input,), input.parent)
             attention = self._pool.attention and self._claim()
         if container is not None:
             self.send(container.handle, input)
@@ -77,6 +85,9 @@ class Dispatcher:
         """Hand `inputs` to the pool in order; return how many it accepted before a limit was reached."""
         with self._lock:
             accepted, taken = self._pool.submit_many(inputs, self._clock())
+            if accepted and (parent := inputs[0].parent) is not None:
+                # They are one call's, and so have the same parent.
+                record(inputs[:accepted], parent)
             attention = self._pool.attention and self._claim()
         for input in taken:
             assert input.container is not None
@@ -99,10 +110,18 @@ class Dispatcher:
             self._ask(attention)
         return following
 
-    def cancel(self, input: Input, reason: str) -> bool:
-        """Cancel `input`, or its present attempt; return whether it had no outcome yet."""
+    def cancel(self, input: Input, reason: str, places: set[Container] | None = None) -> bool:
+        """Cancel `input`, or its present attempt; return whether it had no outcome yet.
+
+        Args:
+            input: Any record of the input.
+            reason: The message of the error that is its outcome.
+            places: Where the container is added in whose slot the work is, if it is in any.
+        """
         with self._lock:
             input = input.latest()
+            if places is not None and (place := self._pool.place_of(input)) is not None:
+                places.add(place)
             error = RemoteError(reason)
             state = self._pool.cancel(input, self._clock(), error)
             attention = self._pool.attention and self._claim()
@@ -115,6 +134,15 @@ class Dispatcher:
         if attention:
             self._ask(attention)
         return True
+
+    def terminate(self, containers: Iterable[Container]) -> None:
+        """Let `containers` end; other inputs in them start again elsewhere, or finish. Never blocks."""
+        ordered = tuple(sorted(containers, key=lambda container: container.number))
+        try:
+            self._tell(Terminated(ordered, _movable))
+        except HostClosedError:
+            # Its loop has ended, and every container with it.
+            return
 
     def add_sink(self, input: Input, sink: Callable[[Input], object]) -> bool:
         """Let `sink` be called with the outcome of `input`; False if it has one already."""
@@ -289,6 +317,11 @@ class Dispatcher:
             except HostClosedError:
                 # Its loop has ended, and with it the work.
                 return
+
+
+def _movable(input: Input) -> bool:
+    """Return whether the work of `input` can be stopped: a coroutine can, a thread cannot."""
+    return bool(input.target.is_async)
 
 
 class _Fan:

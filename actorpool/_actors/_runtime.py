@@ -11,8 +11,9 @@ stop the containers with their exit hooks; nothing remains.
 from __future__ import annotations
 
 import logging
+import math
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from actorpool._backends._thread_gate import ThreadGate
 from actorpool._core import _effects as fx
@@ -21,12 +22,13 @@ from actorpool._host._base import HostClosedError
 from actorpool._host._watchdog import Watch, open_watch
 from actorpool.exception import ClosedError
 
+from ._overrides import Overrides
 from ._scheduler import Scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
-    from actorpool._core._config import AutoscalerSettings
+    from actorpool._backends._process_pool import Templates
     from actorpool._core._input import Input
     from actorpool._core._pool import Pool
     from actorpool._host._base import CancelScope, Event, Host, Nursery, RootHandle, TimerHandle
@@ -38,6 +40,9 @@ __all__ = ["AppRuntime"]
 
 logger = logging.getLogger("actorpool")
 
+# Some hundred bytes each.
+_MOST_OVERRIDES: Final = 10_000
+
 
 class AppRuntime:
     """The actors of one app, on one host."""
@@ -48,13 +53,15 @@ class AppRuntime:
         self.name = name
         self.host = host
         self.grace_s = grace_s
+        self.block_warning_s = block_warning_s
         self.gate: ThreadGate = ThreadGate(host, ThreadBudget(max_threads), self._crowded, self._take_threads)
         self.watch: Watch = open_watch(host, block_warning_s, owns=self._owns, busy=self._runs_async)
         """Sees to it that the user is told when an asynchronous function blocks the loop."""
         # {key: supervisor}; a key is a function's name, or a class with its parameters.
         self._supervisors: dict[Hashable, Supervisor] = {}
-        self.overrides: dict[Hashable, AutoscalerSettings] = {}
+        self.overrides: Overrides = Overrides(name, _MOST_OVERRIDES)
         """Settings that were changed for a class's parameter set, which outlast its pool."""
+        self._templates: Templates | None = None
         self._lock = threading.Lock()
         self._nursery: Nursery | None = None
         self._root: RootHandle | None = None
@@ -97,12 +104,16 @@ class AppRuntime:
                 nursery.cancel()
         finally:
             # Also when cut off from outside: nobody may wait for this app any more.
-            if self._guard is not None:
-                self._guard.cancel()
             self.closed = True
             self._nursery = None
             self._opened.set()
-            self._end()
+            try:
+                if self._templates is not None:
+                    await self.host.shielded(self._templates.close, math.inf)
+            finally:
+                if self._guard is not None:
+                    self._guard.cancel()
+                self._end()
 
     def _end(self) -> None:
         """Tell whoever waits that nothing is left."""
@@ -122,6 +133,8 @@ class AppRuntime:
         self._nursery = None
         for supervisor in self.supervisors().values():
             supervisor.lose_loop()
+        if self._templates is not None:
+            self._templates.abandon()
         self._end()
 
     async def _wind_up(self) -> None:
@@ -192,6 +205,15 @@ class AppRuntime:
             largest.tell(fx.Crowded(waiting=True, give=max(1, threads // largest.threads)))
 
     # -- any thread ------------------------------------------------------------------------------
+
+    def templates(self) -> Templates:
+        """Return what makes the process containers of this app; the host's thread only."""
+        # Here, because most programs have no such containers.
+        from actorpool._backends._process_pool import Templates
+
+        if self._templates is None:
+            self._templates = Templates(self.host)
+        return self._templates
 
     def _owns(self, input: Input) -> bool:
         """Whether `input` holds a slot of this app."""

@@ -53,6 +53,7 @@ class Supervisor:
         grace_s: float,
         threads: int = 0,
         referenced: Callable[[], bool] | None = None,
+        abandons: bool = True,
     ) -> None:
         self.name = name
         self.title: str = pool.title
@@ -60,9 +61,11 @@ class Supervisor:
         self.threads = threads
         """How many of the app's threads each container holds."""
         self._referenced = referenced
+        # Whether interrupted work may go on for as long as it likes; else its container is ended, which says so.
+        self._abandons = abandons
         self.forget: Callable[[], bool] | None = None
         """Set by the runtime: drop this supervisor from the app unless a handle refers to it; True if dropped."""
-        self.dispatcher: Dispatcher = Dispatcher(pool, host, self._attend)
+        self.dispatcher: Dispatcher = Dispatcher(pool, host, self._attend, self.tell)
         self._host = host
         self._make_backend = make_backend
         self._policy = policy
@@ -257,6 +260,7 @@ class Supervisor:
                         self._host,
                         self._make_backend,
                         self._receive,
+                        self.dispatcher,
                         startup_timeout_s=self._startup_timeout_s,
                         grace_s=self._grace_s,
                     )
@@ -274,7 +278,8 @@ class Supervisor:
                 case fx.CancelRun(input):
                     self.dispatcher.interrupt(input)
                 case fx.ReportAbandoned(input):
-                    self._report_abandoned(input)
+                    if self._abandons:
+                        self._report_abandoned(input)
 
     def _report_abandoned(self, input: Input) -> None:
         kind = "coroutine swallowed its cancellation" if input.target.is_async else "thread cannot be stopped"

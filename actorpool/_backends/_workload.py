@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from actorpool._core._input import Input
 
-__all__ = ["ContainerBackend", "Hook", "Target", "Workload"]
+__all__ = ["ContainerBackend", "ContainerOwner", "Hook", "Target", "Workload"]
 
 
 @define(eq=False, repr=False)
@@ -60,6 +60,23 @@ class Workload:
         if any(not target.is_async for target in self.targets):
             return self.max_inputs
         return 1 if any(not hook.is_async for hook in (*self.enter, *self.exit)) else 0
+
+
+class ContainerOwner(Protocol):
+    """What a backend whose containers can end by themselves tells of one; host thread only."""
+
+    def lost(self, error: BaseException, run: frozenset[Input]) -> None:
+        """Report that the container is gone, after it was ready; `stop` is called all the same.
+
+        Args:
+            error: How it ended.
+            run: The inputs it was given to run and that have not ended.
+        """
+        ...
+
+    def retire(self) -> None:
+        """Ask that it be given nothing more: it will be ended when it runs nothing that counts."""
+        ...
 
 
 class ContainerBackend(Protocol):

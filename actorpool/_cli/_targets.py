@@ -334,7 +334,7 @@ def _of(thing: object) -> Iterator[tuple[str, Runnable]]:
         if type(thing._source) is FunctionSource:
             yield "", PooledFunction(thing._source.life(), thing)
     elif isinstance(thing, Cls):
-        life = getattr(thing.runtime, "__self__", None)
+        life = thing._life
         # Others are variants of it.
         if isinstance(life, Lifecycle) and life.class_named(thing.name) is thing:
             for method in thing.definition.methods:

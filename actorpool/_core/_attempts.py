@@ -35,7 +35,10 @@ class Attempts(Flow):
     def _attempt_instants(self) -> Iterator[float]:
         """Yield the instants at which a deadline, a retry or a grace period is due."""
         if self.timeout is not None:
-            if self._deadline_at is None:
+            if self.running == self.abandoned:
+                # Nobody has a deadline; whoever comes next asks for a tick.
+                self._deadline_at = None
+            elif self._deadline_at is None:
                 starts = [
                     started
                     for container in self._live
@@ -73,11 +76,20 @@ class Attempts(Flow):
 
     def _requeue(self, input: Input, now: float, effects: list[fx.Effect]) -> None:
         """Let an input whose pause is over take a slot, or wait at the end of the backlog."""
+        if not self._take_slot(input, now, effects):
+            self._backlog.push(input)
+
+    def _take_back(self, input: Input, now: float, effects: list[fx.Effect]) -> None:
+        """Let an input whose container died before it was handed over take another slot, or be the next to take one."""
+        input.container = None
+        if not self._take_slot(input, now, effects):
+            self._backlog.push_first(input)
+
+    def _take_slot(self, input: Input, now: float, effects: list[fx.Effect]) -> bool:
         container = self._placement.take()
         if container is None:
-            self._backlog.push(input)
             self.attention |= SCALING
-            return
+            return False
         input.state = RUNNING
         input.container = container
         container.inputs[input] = now
@@ -87,6 +99,7 @@ class Attempts(Flow):
         if self.running > self._demand_alarm:
             self.attention |= SCALING
         effects.append(fx.Deliver(container, (input,)))
+        return True
 
     def _expire(self, now: float, effects: list[fx.Effect]) -> None:
         """Settle the inputs that have run for longer than the timeout; their work is interrupted."""

@@ -55,6 +55,14 @@ class Backlog:
         if input.spawned:
             self.spawned += 1
 
+    def push_first(self, input: Input) -> None:
+        """Add `input` before all others, because it was taken too early; its state becomes PENDING."""
+        input.state = PENDING
+        self._queue.appendleft(input)
+        self.count += 1
+        if input.spawned:
+            self.spawned += 1
+
     def pop(self) -> Input:
         """Remove and return the oldest pending input; the backlog must not be empty."""
         # Invariant: the queue holds exactly `count` inputs that are PENDING.

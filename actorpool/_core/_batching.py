@@ -93,6 +93,11 @@ class _BatchBacklog(Backlog):
         super().push(input)
         self.members += len(_members(input))
 
+    def push_first(self, input: Input) -> None:
+        """Add a batch before all others."""
+        super().push_first(input)
+        self.members += len(_members(input))
+
     def discard(self, input: Input) -> None:
         """Forget a pending batch."""
         super().discard(input)
@@ -210,6 +215,14 @@ class BatchingPool(Pool):
                 self.settle(member, batch.state, batch.value)
             settled.append(member)
         return settled
+
+    def holder(self, input: Input) -> Input:
+        """Return the batch of a member."""
+        batch = input.handle
+        return batch if isinstance(batch, Batch) else input
+
+    def _wanted(self, input: Input) -> bool:
+        return not all(member.done for member in _members(input))
 
     def counts(self, now: float) -> PoolCounts:
         """Return the counts of this instant, in inputs, not in batches."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 from actorpool._core import _effects as fx
 from actorpool._core._attempts import Attempts
 from actorpool._core._container import Container, Phase
-from actorpool._core._flow import SCALING
+from actorpool._core._flow import CONTROL, SCALING
+from actorpool._core._input import CANCELLED, RUNNING, Input
+from actorpool.exception import RemoteError
 
 __all__ = ["Capacity"]
 
@@ -18,11 +20,12 @@ __all__ = ["Capacity"]
 class Capacity(Attempts):
     """The part of the control path that starts and stops containers."""
 
-    __slots__ = ("_asked_sum", "_closed_s", "_number")
+    __slots__ = ("_asked_sum", "_closed_s", "_number", "_stopping")
 
     _number: int
     _asked_sum: float
     _closed_s: float
+    _stopping: int
     # What this part moves of the data path's state.
     attention: int
 
@@ -51,6 +54,7 @@ class Capacity(Attempts):
             self._placement.remove(container, len(container.inputs))
             self._outside += len(container.inputs)
         container.move(Phase.STOPPING)
+        self._stopping += 1
         effects.append(fx.StopContainer(container))
 
     def _make_way(self, effects: list[fx.Effect]) -> None:
@@ -62,14 +66,16 @@ class Capacity(Attempts):
 
     def _bury(self, container: Container, now: float) -> None:
         self._starting.pop(container, None)
+        self._stopping -= container.phase is Phase.STOPPING
         container.move(Phase.STOPPED)
         del self._live[container]
         self._asked_sum -= container.asked_at
         self._closed_s += now - container.asked_at
 
     def _start_room(self) -> int | None:
+        """Return how many may start. What is stopping still counts: its exit hooks end before another begins."""
         bound = self.settings.max_containers
-        return None if bound is None else max(0, bound - self.size)
+        return None if bound is None else max(0, bound - self.size - self._stopping)
 
     def _hold_maximum(self, effects: list[fx.Effect]) -> None:
         """After the maximum was lowered: call off starts, stop idle containers, drain busy ones."""
@@ -88,6 +94,55 @@ class Capacity(Attempts):
                 self.drain(container)
             else:
                 self._stop(container, effects)
+
+    def _terminate(self, event: fx.Terminated, now: float, effects: list[fx.Effect]) -> None:
+        """Let containers take nothing further, move away what can be moved, and stop them when the rest is done."""
+        inputs: list[Input] = []
+        for container in event.containers:
+            if container.ready:
+                self._placement.remove(container, len(container.inputs))
+                self.drain(container)
+            if container.phase is Phase.DRAINING:
+                self._terminated[container] = None
+                inputs.extend(input for input in container.inputs if input.state == RUNNING)
+        moved: list[Input] = []
+        for input in inputs:
+            wanted = self._wanted(input)
+            if wanted and (input.stream is not None or not event.movable(input)):
+                # The items of a generator may be out already; and a thread cannot be stopped, so that to start its
+                # input elsewhere as well would do the work twice.
+                continue
+            self.interrupted(input, now)
+            if wanted:
+                successor = input.again()
+                # The attempt was not the input's own failure: its retries are left to it.
+                successor.attempt = input.attempt
+                moved.append(successor)
+            counted = self.outcomes[CANCELLED]
+            self.settle(
+                input, CANCELLED, RemoteError(f"the container of this input of {self.title} was terminated")
+            )
+            # One attempt is over, not the input.
+            self.outcomes[CANCELLED] = counted
+            effects.append(fx.CancelRun(input))
+        # Only now: none of them is to land in another of these containers.
+        for input in moved:
+            self._requeue(input, now, effects)
+        self._stop_terminated(effects)
+        self.attention |= SCALING | CONTROL
+
+    def _stop_terminated(self, effects: list[fx.Effect]) -> None:
+        """Stop the terminated containers in which no input has an outcome to come."""
+        for container in list(self._terminated):
+            if container.phase is not Phase.DRAINING:
+                del self._terminated[container]
+            elif all(input.state != RUNNING for input in container.inputs):
+                del self._terminated[container]
+                self._stop(container, effects)
+
+    def _wanted(self, input: Input) -> bool:
+        """Whether somebody is to have the outcome of this running input."""
+        return True
 
     def _oldest_idle(self, count: int) -> list[Container]:
         return [c for _, c in zip(range(count), self._placement.idle_containers(), strict=False)]

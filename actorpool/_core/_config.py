@@ -157,7 +157,7 @@ class Limits:
     """Limits of one function, or of one app where that is said. All are inclusive.
 
     Raises:
-        InvalidError: If a value is below 1.
+        InvalidError: If a count is below 1, or a time not above 0.
     """
 
     max_pending: int = 2_000
@@ -172,6 +172,10 @@ class Limits:
     """Finished results of one map that wait for an earlier one or for the consumer."""
     max_threads: int = 1_024
     """Threads of one app for synchronous functions; at the ceiling containers wait for threads."""
+    results_kept: int = 100_000
+    """Results of one function's spawned calls that are kept for `FunctionCall.from_id`, the latest."""
+    results_kept_s: float = 3_600.0
+    """How long they are kept after the call has ended, in seconds (> 0)."""
 
     def __attrs_post_init__(self) -> None:
         for name in (
@@ -181,8 +185,10 @@ class Limits:
             "map_in_flight",
             "map_buffered",
             "max_threads",
+            "results_kept",
         ):
             check_count(name, getattr(self, name), least=1)
+        check_seconds("results_kept_s", self.results_kept_s)
 
 
 @frozen

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from actorpool._core._config import AutoscalerSettings
     from actorpool._core._container import Container
     from actorpool._core._input import Input
@@ -24,6 +26,7 @@ __all__ = [
     "ContainerExited",
     "ContainerFailed",
     "ContainerReady",
+    "ContainerRetired",
     "Crowded",
     "Decided",
     "Deliver",
@@ -35,6 +38,7 @@ __all__ = [
     "ShutDown",
     "StartContainer",
     "StopContainer",
+    "Terminated",
     "Ticked",
 ]
 
@@ -60,6 +64,15 @@ class ContainerExited:
 
     container: Container
     error: BaseException | None = None
+    run: frozenset[Input] | None = None
+    """The inputs that it was given to run, where it may hold slots for others as well; None for all of them."""
+
+
+@frozen
+class ContainerRetired:
+    """A container is to take nothing more: interrupted work holds it, and it will be ended for that."""
+
+    container: Container
 
 
 @frozen
@@ -92,6 +105,15 @@ class Crowded:
 
 
 @frozen
+class Terminated:
+    """The user wants these containers to end, for what they ran was cancelled; no other input is lost by it."""
+
+    containers: tuple[Container, ...]
+    movable: Callable[[Input], bool]
+    """Whether the work of an input can be stopped, so that it may start again elsewhere; else it may finish."""
+
+
+@frozen
 class Closed:
     """No further input is to be accepted; those accepted go on."""
 
@@ -112,10 +134,12 @@ Event = (
     ContainerReady
     | ContainerFailed
     | ContainerExited
+    | ContainerRetired
     | SettingsChanged
     | Decided
     | Ticked
     | Crowded
+    | Terminated
     | Closed
     | Aborted
     | ShutDown

@@ -72,6 +72,7 @@ class Flow:
         "_shutting_down",
         "_spare_starts",
         "_starting",
+        "_terminated",
         "_to_retry",
         "abandoned",
         "aborted",
@@ -139,6 +140,8 @@ class Flow:
         self._room_waiters: deque[Any] = deque()
         # Inputs that were interrupted, with the instant of it, until they leave their slots.
         self._interrupted: deque[tuple[float, Input]] = deque()
+        # Containers that stop as soon as no input with an outcome to come is left in them.
+        self._terminated: dict[Container, None] = {}
         # Inputs that hold slots of containers which take no further ones.
         self._outside: int = 0
         self._served_s = 0.0
@@ -325,6 +328,8 @@ class Flow:
             if not container.inputs:
                 self._drained.append(container)
                 self.attention |= CONTROL
+            elif container in self._terminated:
+                self.attention |= CONTROL
         self.running -= 1
         if self._room_waiters:
             self.attention |= ROOM
@@ -371,6 +376,18 @@ class Flow:
         input.kwargs = None
         input.parent = None
         self.outcomes[state] += 1
+        if input.trace is not None:
+            input.trace.end(input)
+
+    def holder(self, input: Input) -> Input:
+        """Return the record that takes the slot when `input` runs."""
+        return input
+
+    def place_of(self, input: Input) -> Container | None:
+        """Return the container in whose slot `input` is, also when its outcome is settled; None for none."""
+        holder = self.holder(input)
+        container = holder.container
+        return container if container is not None and holder in container.inputs else None
 
     def interrupted(self, input: Input, now: float) -> None:
         """Count a running input, about to be settled, whose work still holds its slot."""

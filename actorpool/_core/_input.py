@@ -70,6 +70,7 @@ class Input:
         "stream",
         "successor",
         "target",
+        "trace",
         "value",
     )
 
@@ -115,11 +116,14 @@ class Input:
         """The id of its call, which the inputs of one call share; None until somebody asks for it."""
         self.stream: Any = None
         """Where the items of a generator go, if that is what it is; such an input is never tried again."""
+        self.trace: Any = None
+        """Its place in the tree of calls, told by `end` when the outcome is known; None where none is recorded."""
 
     @property
     def done(self) -> bool:
-        """Whether the outcome is known."""
-        return self.state >= SUCCEEDED
+        """Whether the outcome is known: not of an attempt that another one has followed."""
+        # In this order: a record has its successor before its state says that this attempt is over.
+        return self.state >= SUCCEEDED and self.successor is None
 
     def again(self) -> Input:
         """Return a record for the next attempt, which takes over whoever waits; this one keeps its slot alone."""
@@ -135,6 +139,9 @@ class Input:
         successor.index, successor.identity = self.index, self.identity
         successor.attempt = self.attempt + 1
         successor.sink, self.sink = self.sink, None
+        if self.trace is not None:
+            successor.trace, self.trace = self.trace, None
+            successor.trace.input = successor
         self.successor = successor
 
     def latest(self) -> Input:

@@ -27,7 +27,7 @@ from actorpool._core._flow import CONTROL, ROOM, SCALING
 from actorpool._core._input import CANCELLED, DELAYED, FAILED, RUNNING, SUCCEEDED, TIMED_OUT, Input
 from actorpool._core._scaling import Decision, Snapshot
 from actorpool._core._start_failures import StartFailures
-from actorpool.exception import ContainerStartError, RemoteError
+from actorpool.exception import ContainerDiedError, ContainerStartError
 
 if TYPE_CHECKING:
     from actorpool._core._config import AutoscalerSettings, Concurrency, Limits, Restart
@@ -96,6 +96,8 @@ class Pool(Capacity):
         # far are one subtraction; and the seconds of the lives of those that have.
         self._asked_sum = 0.0
         self._closed_s = 0.0
+        # How many were told to stop and have not.
+        self._stopping = 0
         # When the window of an idle container ends, if the policy did not ask to be woken by then.
         self._look_at: float = float("inf")
         self._estimates = Estimates(startup_hint_s)
@@ -255,22 +257,45 @@ class Pool(Capacity):
             self._placement.remove(container, len(container.inputs))
         else:
             self._outside -= len(container.inputs)
+        never_run: list[Input] = []
+        # A container that stopped as it was told has left behind what did not return; with one that died it ended.
+        left = {input for _, input in self._interrupted} if event.error is None else ()
         for input in container.inputs:
             self.running -= 1
             if input.state != RUNNING:
                 self.abandoned -= 1
-                continue
-            error = RemoteError(
-                f"container {container.number} of {self.title} ended while it ran this input"
-                + (f": {type(event.error).__name__}: {event.error}" if event.error else "")
-            )
-            error.__cause__ = event.error
-            if not self._try_again(input, error, now):
-                self.settle(input, FAILED, error)
-                effects.append(fx.Settle(input))
+                if input in left:
+                    effects.append(fx.ReportAbandoned(input))
+            elif event.run is not None and input not in event.run:
+                never_run.append(input)
+            else:
+                error = self._loss(container, event.error)
+                if not self._try_again(input, error, now):
+                    self.settle(input, FAILED, error)
+                    effects.append(fx.Settle(input))
         container.inputs.clear()
         self._bury(container, now)
+        # The newest first, so that the oldest stands first in the end.
+        for input in reversed(never_run):
+            self._take_back(input, now, effects)
         self.attention |= SCALING | CONTROL | ROOM
+
+    def _loss(self, container: Container, cause: BaseException | None) -> ContainerDiedError:
+        how = cause if isinstance(cause, ContainerDiedError) else f"{type(cause).__name__}: {cause}"
+        error = ContainerDiedError(
+            f"container {container.number} of {self.title} ended while it ran this input"
+            + (f": {how}" if cause else ""),
+            exit_code=getattr(cause, "exit_code", None),
+            signal=getattr(cause, "signal", None),
+        )
+        error.__cause__ = cause
+        return error
+
+    def _retired(self, event: fx.ContainerRetired, now: float, effects: list[fx.Effect]) -> None:
+        container = event.container
+        if container.ready:
+            self._placement.remove(container, len(container.inputs))
+            self.drain(container)
 
     def _changed(self, event: fx.SettingsChanged, now: float, effects: list[fx.Effect]) -> None:
         self.settings = event.settings
@@ -288,7 +313,8 @@ class Pool(Capacity):
         # Invariant: demand never waits for nobody.
         least = max(self.settings.min_containers, 1 if self._backlog.count else 0)
         start = max(0, decision.start, least - self.size)
-        overruled = start > decision.start or (room is not None and start > room)
+        bound = self.settings.max_containers
+        overruled = start > decision.start or (bound is not None and start > max(0, bound - self.size))
         start = start if room is None else min(start, room)
         if self.crowded:
             # Threads that others wait for are not taken for a buffer.
@@ -326,6 +352,7 @@ class Pool(Capacity):
         for container in drained:
             if container.phase is Phase.DRAINING:
                 self._stop(container, effects)
+        self._stop_terminated(effects)
         self._make_way(effects)
         if self._failures.until is not None and self._failures.until <= now:
             self._failures.until = None
@@ -429,7 +456,7 @@ class Pool(Capacity):
             if due < self._idle_alarm:
                 self._idle_alarm = self._look_at = due
                 self.attention |= CONTROL
-        if settings.max_containers is not None and size >= settings.max_containers:
+        if settings.max_containers is not None and size + self._stopping >= settings.max_containers:
             self._demand_alarm = self._pending_alarm = float("inf")
             return
         self._demand_alarm = (size - settings.buffer_containers) * self.concurrency.target
@@ -444,10 +471,12 @@ _HANDLERS: Final[dict[type, str]] = {
     fx.ContainerReady: "_ready",
     fx.ContainerFailed: "_failed",
     fx.ContainerExited: "_exited",
+    fx.ContainerRetired: "_retired",
     fx.SettingsChanged: "_changed",
     fx.Decided: "_decided",
     fx.Ticked: "_ticked",
     fx.Crowded: "_crowded",
+    fx.Terminated: "_terminate",
     fx.Closed: "_closed",
     fx.Aborted: "_aborted",
     fx.ShutDown: "_shut_down",

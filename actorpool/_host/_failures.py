@@ -32,7 +32,10 @@ def failure_of(input: Input, error: BaseException) -> tuple[int, BaseException]:
 
 
 async def raised_by(function: Callable[[], Awaitable[object]]) -> BaseException | None:
-    """Await `function()` and return whatever it raises; only a cancellation of this very task passes through."""
+    """Await `function()` and return whatever it raises, as the user's code raised it.
+
+    Only a cancellation of this very task passes through.
+    """
     task = asyncio.current_task() if asyncio._get_running_loop() is not None else None
     requests = 0 if task is None else task.cancelling()
     try:
@@ -45,7 +48,7 @@ async def raised_by(function: Callable[[], Awaitable[object]]) -> BaseException 
         # On trio nobody but trio makes a cancellation.
         if _is_cancellation(error):
             raise
-        return error
+        return trimmed(error)
     return None
 
 

@@ -58,6 +58,25 @@ class Stream:
         if self._to_producer is not None:
             self._to_producer()
 
+    @property
+    def bound(self) -> int:
+        """How many items may wait."""
+        return self._bound
+
+    @property
+    def waiting(self) -> int:
+        """How many items wait for the consumer."""
+        return len(self._items)
+
+    def connect(self, has_room: Callable[[], object]) -> None:
+        """Have `has_room` called, by the consumer, when there is room for more; for a producer that uses `feed`."""
+        self._to_producer = has_room
+
+    def feed(self, item: Any) -> None:
+        """Hand over `item` without waiting, for a producer that keeps within the bound itself."""
+        if not self._closed:
+            self._offer(item)
+
     def put(self, item: Any, signal: ThreadSignal) -> None:
         """Hand over `item`; block while the buffer is full.
 

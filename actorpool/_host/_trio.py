@@ -23,7 +23,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import trio
 from attrs import define, field
@@ -46,6 +46,10 @@ __all__ = ["TrioBridge", "TrioHost", "current_trio_host", "run_on_mock_clock"]
 T = TypeVar("T")
 
 logger = logging.getLogger("actorpool")
+
+# Cancelled timers whose places in the heap are not worth looking for.
+_FEW: Final = 100
+_NO_CONTEXT: Final = contextvars.Context()
 
 
 @define(eq=False)
@@ -208,6 +212,10 @@ async def _call(function: Callable[..., Awaitable[object]], args: tuple[object, 
     await function(*args)
 
 
+def _nothing() -> None:
+    pass
+
+
 @define(eq=False)
 class _Timer:
     when: float
@@ -219,6 +227,9 @@ class _Timer:
     def cancel(self) -> None:
         if not self.cancelled:
             self.cancelled = True
+            # Its place in the heap may outlive it for long; what it was for must not.
+            self.callback, self.context = _nothing, _NO_CONTEXT
+            self.owner.cancels += 1
             self.owner.forget_cancelled()
 
 
@@ -226,8 +237,11 @@ class _Timer:
 class _Timers:
     """The timers of one run, and the system task that waits for the earliest."""
 
-    # (when, number to keep the order of equals, timer); may hold cancelled ones, but never as its first.
+    # (when, number to keep the order of equals, timer); may hold cancelled ones, but never as its first, and
+    # never more of them than of others, but for a few.
     heap: list[tuple[float, int, _Timer]] = field(factory=list, init=False)
+    # How often one was cancelled since the heap was last cleared of them.
+    cancels: int = field(default=0, init=False)
     numbers: Iterator[int] = field(factory=itertools.count, init=False, repr=False)
     scope: trio.CancelScope = field(factory=trio.CancelScope, init=False, repr=False)
     running: bool = field(default=False, init=False)
@@ -243,6 +257,10 @@ class _Timers:
         return timer
 
     def forget_cancelled(self) -> None:
+        if self.cancels > max(_FEW, len(self.heap) // 2):
+            self.cancels = 0
+            self.heap[:] = [entry for entry in self.heap if not entry[2].cancelled]
+            heapq.heapify(self.heap)
         while self.heap and self.heap[0][2].cancelled:
             heapq.heappop(self.heap)
         self.scope.deadline = self.heap[0][0] if self.heap else math.inf

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import selectors
 import threading
 import time
@@ -111,6 +112,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._guards: list[Callable[[], object]] = []
         selector = _JumpingSelector()
         super().__init__(selector)
+        # asyncio runs a timer that is due within its clock's resolution. Here no instant passes by itself: what ran
+        # too early and asked again for its instant would be run again for ever.
+        self._clock_resolution = math.ulp(self._virtual_now)
         selector.loop = self
 
     def time(self) -> float:
@@ -170,6 +174,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def jump(self, seconds: float) -> None:
         """Move the clock by `seconds`; for the loop's selector."""
         self._virtual_now += seconds
+        self._clock_resolution = math.ulp(self._virtual_now)
 
     def run_in_executor(  # type: ignore[override]  # typeshed has the result as a future of the function's own type
         self, executor: Any, func: Callable[..., T], *args: Any

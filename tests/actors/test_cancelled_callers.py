@@ -55,7 +55,7 @@ def test_a_cancelled_caller_takes_its_pending_input_out_at_once(run_virtually: R
     run_virtually(main)
 
 
-def test_a_cancelled_caller_cancels_its_running_async_input_once(run_virtually: Run) -> None:
+def test_M9_2_M9_4_a_cancelled_caller_cancels_its_running_async_input_once(run_virtually: Run) -> None:
     app = modal.App("my-app")
     seen = []
 
@@ -77,7 +77,9 @@ def test_a_cancelled_caller_cancels_its_running_async_input_once(run_virtually: 
     run_virtually(main)
 
 
-def test_a_cancelled_caller_leaves_a_thread_running_and_its_result_is_dropped(run_virtually: Run) -> None:
+def test_M9_1_a_cancelled_caller_leaves_a_thread_running_and_its_result_is_dropped(
+    run_virtually: Run,
+) -> None:
     app = modal.App("my-app")
     go, inside = threading.Event(), Latch()
 

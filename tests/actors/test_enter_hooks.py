@@ -66,7 +66,7 @@ def _failing_class(app: modal.App, kind: str, errors: list[BaseException | None]
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_an_enter_hook_that_fails_twice_is_tried_again_and_nothing_is_lost(
+def test_M5_2_an_enter_hook_that_fails_twice_is_tried_again_and_nothing_is_lost(
     run_virtually: Run, kind: str
 ) -> None:
     app = modal.App("my-app")
@@ -85,7 +85,9 @@ def test_an_enter_hook_that_fails_twice_is_tried_again_and_nothing_is_lost(
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_pending_inputs_fail_with_the_cause_after_three_failed_starts(run_virtually: Run, kind: str) -> None:
+def test_M5_2_pending_inputs_fail_with_the_cause_after_three_failed_starts(
+    run_virtually: Run, kind: str
+) -> None:
     app = modal.App("my-app")
     cause = _Unready("no model")
     C = _failing_class(app, kind, [cause])
@@ -302,7 +304,7 @@ def test_one_container_that_cannot_start_leaves_its_ready_siblings_at_work(run_v
 # -- an enter hook that hangs --------------------------------------------------------------------------------
 
 
-def test_an_async_enter_hook_that_hangs_fails_after_the_startup_timeout(run_virtually: Run) -> None:
+def test_M9_6_an_async_enter_hook_that_hangs_fails_after_the_startup_timeout(run_virtually: Run) -> None:
     app = modal.App("my-app")
     cancelled = []
 
@@ -333,7 +335,7 @@ def test_an_async_enter_hook_that_hangs_fails_after_the_startup_timeout(run_virt
     run_virtually(main)
 
 
-def test_the_startup_timeout_is_the_timeout_unless_given(run_virtually: Run) -> None:
+def test_M9_6_the_startup_timeout_is_the_timeout_unless_given(run_virtually: Run) -> None:
     app = modal.App("my-app")
 
     @app.cls(timeout=3, max_containers=1)

@@ -31,7 +31,7 @@ class _Broken(Exception):
     [_Broken("at the end"), SystemExit(2), KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit()],
     ids=lambda error: type(error).__name__,
 )
-def test_an_exit_hook_that_raises_is_logged_and_the_others_run(
+def test_M5_3_an_exit_hook_that_raises_is_logged_and_the_others_run(
     run: Run, kind: str, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = modal.App("my-app")

@@ -227,7 +227,7 @@ def test_a_parameter_set_used_from_many_threads_has_one_pool() -> None:
 # -- warm containers -------------------------------------------------------------------------------------------
 
 
-def test_warm_containers_of_functions_and_default_instances_are_there_before_any_input(
+def test_M5_12_warm_containers_of_functions_and_default_instances_are_there_before_any_input(
     run_virtually: Run,
 ) -> None:
     app = modal.App("my-app")

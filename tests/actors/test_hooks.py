@@ -48,7 +48,7 @@ def _with_mixed_hooks(app: modal.App, log: Log) -> Any:
     return C
 
 
-def test_hooks_run_in_order_of_definition_sync_and_async_mixed(run_virtually: Run) -> None:
+def test_M5_1_hooks_run_in_order_of_definition_sync_and_async_mixed(run_virtually: Run) -> None:
     app = modal.App("my-app")
     log = Log()
     C = _with_mixed_hooks(app, log)
@@ -142,7 +142,7 @@ def test_async_hooks_and_inputs_run_on_the_hosts_thread_and_sync_hooks_off_it(ru
     run(main)
 
 
-def test_exit_hooks_run_when_a_container_is_scaled_down(run_virtually: Run) -> None:
+def test_M5_3_exit_hooks_run_when_a_container_is_scaled_down(run_virtually: Run) -> None:
     app = modal.App("my-app")
     log = Log()
 
@@ -171,7 +171,7 @@ def test_exit_hooks_run_when_a_container_is_scaled_down(run_virtually: Run) -> N
     run_virtually(main)
 
 
-def test_hooks_see_the_parameters_and_methods_may_call_their_siblings(run_virtually: Run) -> None:
+def test_M5_14_hooks_see_the_parameters_and_methods_may_call_their_siblings(run_virtually: Run) -> None:
     app = modal.App("my-app")
 
     @app.cls()

@@ -58,7 +58,7 @@ KINDS = ["sync", "async", "async-that-waits"]
 
 @pytest.mark.parametrize("error", UNUSUAL, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_unusual_exception_is_its_own_inputs_failure_only(
+def test_M9_13_an_unusual_exception_is_its_own_inputs_failure_only(
     run: Run, kind: str, error: BaseException
 ) -> None:
     app = modal.App("my-app")
@@ -95,7 +95,7 @@ def test_an_unusual_exception_in_a_map_is_raised_at_its_place(kind: str, error: 
         assert 9 == f.remote(9)
 
 
-def test_sys_exit_in_user_code_does_not_end_the_engine_of_other_functions() -> None:
+def test_M9_13_sys_exit_in_user_code_does_not_end_the_engine_of_other_functions() -> None:
     app = modal.App("my-app")
     f = _pool_of("async", app)
     with app.run():
@@ -171,7 +171,7 @@ async def _stubborn(seconds: float) -> str:
     return "done"
 
 
-def test_an_input_that_swallows_its_cancellation_is_reported_and_its_result_dropped(
+def test_M9_2_an_input_that_swallows_its_cancellation_is_reported_and_its_result_dropped(
     run_virtually: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = modal.App("my-app")

@@ -25,7 +25,7 @@ class Unlucky(Exception):
 # -- when a batch runs ------------------------------------------------------------------------------------
 
 
-def test_a_full_batch_runs_at_once(run_virtually: Run) -> None:
+def test_M8_3_a_full_batch_runs_at_once(run_virtually: Run) -> None:
     app = modal.App()
     batches: list[tuple[float, list[int]]] = []
 
@@ -44,7 +44,7 @@ def test_a_full_batch_runs_at_once(run_virtually: Run) -> None:
     run_virtually(main)
 
 
-def test_a_batch_that_is_not_full_runs_when_its_oldest_input_has_waited(run_virtually: Run) -> None:
+def test_M8_3_a_batch_that_is_not_full_runs_when_its_oldest_input_has_waited(run_virtually: Run) -> None:
     app = modal.App()
     batches: list[tuple[float, list[int]]] = []
 
@@ -90,7 +90,7 @@ def test_without_a_wait_each_batch_takes_what_is_there(run_virtually: Run) -> No
     run_virtually(main)
 
 
-def test_a_thousand_callers_each_get_their_own_answer_in_time(run_virtually: Run) -> None:
+def test_M8_2_a_thousand_callers_each_get_their_own_answer_in_time(run_virtually: Run) -> None:
     app = modal.App()
     ages: list[float] = []
     sizes: list[int] = []
@@ -116,7 +116,7 @@ def test_a_thousand_callers_each_get_their_own_answer_in_time(run_virtually: Run
     run_virtually(main)
 
 
-def test_a_sync_function_gets_batches_from_sync_callers() -> None:
+def test_M8_2_a_sync_function_gets_batches_from_sync_callers() -> None:
     app = modal.App()
     sizes: list[int] = []
 
@@ -133,7 +133,7 @@ def test_a_sync_function_gets_batches_from_sync_callers() -> None:
         assert 12 == double.spawn(6).get(PATIENCE_S)
 
 
-def test_the_method_of_a_class_may_be_batched(run_virtually: Run) -> None:
+def test_M5_10_the_method_of_a_class_may_be_batched(run_virtually: Run) -> None:
     app = modal.App()
 
     @app.cls()
@@ -205,7 +205,7 @@ def test_a_batch_takes_one_slot_and_counts_as_its_inputs(run_virtually: Run) -> 
     run_virtually(main)
 
 
-def test_concurrent_lets_a_container_run_several_batches(run_virtually: Run) -> None:
+def test_M8_8_concurrent_lets_a_container_run_several_batches(run_virtually: Run) -> None:
     app = modal.App()
     inside: list[int] = []
 
@@ -267,7 +267,7 @@ def test_leaving_the_app_does_not_wait_for_the_batch_to_fill(run_virtually: Run)
     ("returned", "said"),
     [([1], "a list of 1"), ([1, 2, 3], "a list of 3"), (None, "NoneType"), ((1, 2), "tuple"), ("ab", "str")],
 )
-def test_a_result_that_is_no_list_of_that_length_fails_every_input(
+def test_M8_4_a_result_that_is_no_list_of_that_length_fails_every_input(
     run_virtually: Run, returned: Any, said: str
 ) -> None:
     app = modal.App()
@@ -289,7 +289,7 @@ def test_a_result_that_is_no_list_of_that_length_fails_every_input(
     run_virtually(main)
 
 
-def test_what_the_function_raises_every_input_of_the_batch_gets(run_virtually: Run) -> None:
+def test_M8_5_what_the_function_raises_every_input_of_the_batch_gets(run_virtually: Run) -> None:
     app = modal.App()
 
     @app.function()
@@ -320,7 +320,7 @@ def test_what_the_function_raises_every_input_of_the_batch_gets(run_virtually: R
     ],
     ids=["differing", "lacking", "unknown", "doubled", "too many"],
 )
-def test_inputs_whose_arguments_do_not_fit_fail_with_their_batch(
+def test_M8_6_inputs_whose_arguments_do_not_fit_fail_with_their_batch(
     run_virtually: Run, calls: list[tuple[tuple[int, ...], dict[str, int]]], said: str
 ) -> None:
     app = modal.App()
@@ -408,12 +408,12 @@ def test_a_batch_whose_callers_have_all_left_never_starts(run_virtually: Run) ->
         (1, 600_001, "wait_ms must be at most 600000, not 600001"),
     ],
 )
-def test_the_decorator_checks_its_numbers(size: Any, wait: Any, said: str) -> None:
+def test_M8_1_the_decorator_checks_its_numbers(size: Any, wait: Any, said: str) -> None:
     with pytest.raises(InvalidError, match=said):
         modal.batched(max_batch_size=size, wait_ms=wait)
 
 
-def test_the_decorator_refuses_what_cannot_be_batched() -> None:
+def test_M8_7_M1_11_the_decorator_refuses_what_cannot_be_batched() -> None:
     app = modal.App()
     batched: Any = modal.batched(max_batch_size=2, wait_ms=0)
 
@@ -445,7 +445,7 @@ def test_the_decorator_refuses_what_cannot_be_batched() -> None:
         batched(app.function()(lambda xs: xs))
 
 
-def test_a_class_has_one_batched_method_and_no_other() -> None:
+def test_M5_10_a_class_has_one_batched_method_and_no_other() -> None:
     app = modal.App()
 
     class TwoBatched:

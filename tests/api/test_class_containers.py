@@ -17,7 +17,9 @@ from tests.api.support import PATIENCE_S, Latch, now, sleep
 Run = Callable[..., Any]
 
 
-def test_S19_hooks_run_once_for_each_container_and_inputs_find_what_they_made(run_virtually: Run) -> None:
+def test_S19_M5_1_M5_3_hooks_run_once_for_each_container_and_inputs_find_what_they_made(
+    run_virtually: Run,
+) -> None:
     app = modal.App("my-app")
     log: list[str] = []
 
@@ -167,7 +169,7 @@ def test_S19_an_enter_hook_that_hangs_is_cut_off(run_virtually: Run) -> None:
     run_virtually(main)
 
 
-def test_S19_methods_may_call_each_other_inside_a_container(run: Run) -> None:
+def test_S19_M5_14_methods_may_call_each_other_inside_a_container(run: Run) -> None:
     app = modal.App("my-app")
 
     @app.cls()

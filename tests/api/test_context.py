@@ -64,7 +64,7 @@ def asks(request: pytest.FixtureRequest) -> Any:
     }[request.param]
 
 
-def test_outside_of_functions_there_are_no_ids(run: Run) -> None:
+def test_M11_1_M11_2_M11_3_outside_of_functions_there_are_no_ids(run: Run) -> None:
     assert OUTSIDE == ids()
 
     async def main() -> None:
@@ -78,7 +78,7 @@ def test_outside_of_functions_there_are_no_ids(run: Run) -> None:
     run(main)
 
 
-def test_inside_each_kind_of_function_there_are(run: Run, asks: Any) -> None:
+def test_M11_1_M11_2_M11_3_inside_each_kind_of_function_there_are(run: Run, asks: Any) -> None:
     async def main() -> None:
         async with app.run():
             local, call_id, input_id, container = await asks().remote.aio()
@@ -97,7 +97,7 @@ def test_a_sync_caller_starts_calls_with_ids_of_their_own(asks: Any) -> None:
         assert OUTSIDE == ids()
 
 
-def test_the_call_id_is_the_object_id_of_the_handle(run: Run, asks: Any) -> None:
+def test_M4_5_M11_2_the_call_id_is_the_object_id_of_the_handle(run: Run, asks: Any) -> None:
     async def main() -> None:
         async with app.run():
             asked_before = asks().spawn()
@@ -110,7 +110,7 @@ def test_the_call_id_is_the_object_id_of_the_handle(run: Run, asks: Any) -> None
     run(main)
 
 
-def test_all_inputs_of_a_map_share_the_call_id(run: Run, asks: Any) -> None:
+def test_M11_2_all_inputs_of_a_map_share_the_call_id(run: Run, asks: Any) -> None:
     async def main() -> None:
         async with app.run():
             results = [result async for result in asks().map.aio(range(50))]
@@ -172,7 +172,7 @@ def test_a_nested_call_has_an_id_of_its_own_and_knows_its_parent(run: Run) -> No
     run(main)
 
 
-def test_a_batch_shows_the_ids_of_its_first_input(run_virtually: Run) -> None:
+def test_M11_2_a_batch_shows_the_ids_of_its_first_input(run_virtually: Run) -> None:
     app = modal.App()
 
     @app.function()

@@ -24,39 +24,39 @@ class Plain:
 # -- @app.function: what it is put on ------------------------------------------------------------------------
 
 
-def test_function_without_parentheses_is_refused_with_the_right_spelling(app: modal.App) -> None:
+def test_M1_7_function_without_parentheses_is_refused_with_the_right_spelling(app: modal.App) -> None:
     with pytest.raises(InvalidError, match=r"write @app\.function\(\)"):
         app.function(plain)
 
 
-def test_cls_without_parentheses_is_refused_with_the_right_spelling(app: modal.App) -> None:
+def test_M1_7_cls_without_parentheses_is_refused_with_the_right_spelling(app: modal.App) -> None:
     with pytest.raises(InvalidError, match=r"write @app\.cls\(\)"):
         app.cls(Plain)
 
 
-def test_local_entrypoint_without_parentheses_is_refused_with_the_right_spelling(app: modal.App) -> None:
+def test_M1_7_local_entrypoint_without_parentheses_is_refused_with_the_right_spelling(app: modal.App) -> None:
     with pytest.raises(InvalidError, match=r"write @app\.local_entrypoint\(\)"):
         app.local_entrypoint(plain)
 
 
-def test_method_and_hooks_and_concurrent_without_parentheses_are_type_errors() -> None:
+def test_M1_7_method_and_hooks_and_concurrent_without_parentheses_are_type_errors() -> None:
     decorators: list[Any] = [modal.method, modal.enter, modal.exit, modal.concurrent]
     for decorator in decorators:
         with pytest.raises(TypeError, match="positional argument"):
             decorator(plain)
 
 
-def test_function_on_a_class_points_to_cls(app: modal.App) -> None:
+def test_M1_8_function_on_a_class_points_to_cls(app: modal.App) -> None:
     with pytest.raises(TypeError, match=r"@app\.cls"):
         app.function()(Plain)
 
 
-def test_cls_on_a_function_points_to_function(app: modal.App) -> None:
+def test_M1_8_cls_on_a_function_points_to_function(app: modal.App) -> None:
     with pytest.raises(TypeError, match=r"@app\.function"):
         app.cls()(plain)  # type: ignore[arg-type]
 
 
-def test_function_on_a_method_points_to_cls_and_method(app: modal.App) -> None:
+def test_M1_9_function_on_a_method_points_to_cls_and_method(app: modal.App) -> None:
     with pytest.raises(InvalidError, match=r"(?s)@app\.cls\(\).*@modal\.method\(\)"):
 
         class C:
@@ -65,7 +65,7 @@ def test_function_on_a_method_points_to_cls_and_method(app: modal.App) -> None:
                 pass
 
 
-def test_function_on_a_marked_method_points_to_cls(app: modal.App) -> None:
+def test_M1_9_function_on_a_marked_method_points_to_cls(app: modal.App) -> None:
     with pytest.raises(InvalidError, match=r"@app\.cls\(\)"):
 
         class C:
@@ -99,7 +99,7 @@ def test_two_entrypoints_of_one_name_are_refused(app: modal.App) -> None:
     app.local_entrypoint(name="other")(plain)
 
 
-def test_a_function_need_not_be_at_module_level(app: modal.App) -> None:
+def test_M1_10_a_function_need_not_be_at_module_level(app: modal.App) -> None:
     offset = 5
 
     @app.function()
@@ -111,7 +111,7 @@ def test_a_function_need_not_be_at_module_level(app: modal.App) -> None:
         assert 6 == inner.remote(1)
 
 
-def test_a_callable_object_and_a_lambda_may_be_functions(app: modal.App) -> None:
+def test_M1_10_a_callable_object_and_a_lambda_may_be_functions(app: modal.App) -> None:
     class Doubler:
         def __call__(self, x: int) -> int:
             return 2 * x
@@ -126,13 +126,13 @@ def test_a_callable_object_and_a_lambda_may_be_functions(app: modal.App) -> None
 # -- the order of the decorators, and what goes on what -----------------------------------------------------
 
 
-def test_concurrent_above_function_says_to_swap_the_order(app: modal.App) -> None:
+def test_M1_11_concurrent_above_function_says_to_swap_the_order(app: modal.App) -> None:
     f = app.function()(plain)
     with pytest.raises(InvalidError, match="swap the order"):
         modal.concurrent(max_inputs=2)(f)
 
 
-def test_concurrent_above_cls_says_to_swap_the_order(app: modal.App) -> None:
+def test_M1_11_concurrent_above_cls_says_to_swap_the_order(app: modal.App) -> None:
     C = app.cls()(Plain)
     with pytest.raises(InvalidError, match="swap the order"):
         modal.concurrent(max_inputs=2)(C)
@@ -179,7 +179,7 @@ def test_concurrent_without_max_inputs_is_a_type_error() -> None:
 
 
 @pytest.mark.parametrize("hook", [modal.enter, modal.exit])
-def test_a_hook_cannot_be_a_method_as_well(hook: Callable[[], Any]) -> None:
+def test_M5_4_a_hook_cannot_be_a_method_as_well(hook: Callable[[], Any]) -> None:
     with pytest.raises(InvalidError, match="both"):
 
         class A:
@@ -203,7 +203,7 @@ def test_hooks_and_methods_go_on_plain_functions_only() -> None:
             decorate(Plain)  # type: ignore[arg-type]
 
 
-def test_a_method_used_on_the_class_asks_for_an_instance(app: modal.App) -> None:
+def test_M5_8_a_method_used_on_the_class_asks_for_an_instance(app: modal.App) -> None:
     @app.cls()
     class C:
         size = 3
@@ -221,7 +221,7 @@ def test_a_method_used_on_the_class_asks_for_an_instance(app: modal.App) -> None
 # -- schedules, generators, names ------------------------------------------------------------------------------
 
 
-def test_a_schedule_needs_a_function_without_required_parameters(app: modal.App) -> None:
+def test_M1_12_a_schedule_needs_a_function_without_required_parameters(app: modal.App) -> None:
     def needs(x: int, y: int = 0, *args: int, **kwargs: int) -> None:
         pass
 
@@ -244,7 +244,7 @@ def test_a_schedule_is_not_for_classes(app: modal.App) -> None:
         app.cls(schedule=modal.Period(seconds=1))
 
 
-def test_retries_do_not_go_with_a_generator_function(app: modal.App) -> None:
+def test_M1_13_retries_do_not_go_with_a_generator_function(app: modal.App) -> None:
     def items() -> Any:
         yield 1
 
@@ -256,7 +256,7 @@ def test_retries_do_not_go_with_a_generator_function(app: modal.App) -> None:
             app.function(retries=1)(generator)
 
 
-def test_the_second_function_of_a_name_wins_with_a_warning(
+def test_M1_18_the_second_function_of_a_name_wins_with_a_warning(
     app: modal.App, caplog: pytest.LogCaptureFixture
 ) -> None:
     app.function(name="f")(lambda: 1)
@@ -267,7 +267,7 @@ def test_the_second_function_of_a_name_wins_with_a_warning(
         assert 2 == newer.remote()
 
 
-def test_the_second_class_of_a_name_wins_with_a_warning(
+def test_M1_18_the_second_class_of_a_name_wins_with_a_warning(
     app: modal.App, caplog: pytest.LogCaptureFixture
 ) -> None:
     def define(value: int) -> Any:
@@ -347,7 +347,7 @@ def test_wrong_parameters_are_refused_when_the_instance_is_used(app: modal.App) 
         assert (1, "a", 1) == make(x=1).f.remote()
 
 
-def test_base_classes_parameters_and_hooks_count(app: modal.App) -> None:
+def test_M5_13_base_classes_parameters_and_hooks_count(app: modal.App) -> None:
     class Base:
         x: int = modal.parameter()
 
@@ -389,7 +389,7 @@ def test_reprs_never_raise(app: modal.App) -> None:
         assert repr(thing)
 
 
-def test_a_run_may_give_the_app_a_name() -> None:
+def test_M1_3_a_run_may_give_the_app_a_name() -> None:
     app = modal.App()
     with app.run(name="nightly"):
         assert "nightly" == app.name

@@ -196,7 +196,7 @@ def test_a_missing_class_names_class_and_app(app: modal.App) -> None:
         app.stop()
 
 
-def test_a_looked_up_class_refuses_what_it_cannot_do_here(app: modal.App) -> None:
+def test_M5_7_a_looked_up_class_refuses_what_it_cannot_do_here(app: modal.App) -> None:
     @app.cls()
     class C:
         size = 3
@@ -260,7 +260,9 @@ def test_a_blocking_verb_on_the_loop_that_serves_it_names_its_twin(
 
 
 @pytest.mark.parametrize("verb", ["remote", "map", "starmap", "for_each"])
-def test_a_blocking_verb_on_another_loop_works_and_warns(app: modal.App, f: Any, run: Run, verb: str) -> None:
+def test_M13_5_a_blocking_verb_on_another_loop_works_and_warns(
+    app: modal.App, f: Any, run: Run, verb: str
+) -> None:
     async def main() -> None:
         with pytest.warns(AsyncUsageWarning, match=r"blocks the running event loop"):
             SYNC_VERBS[verb](f)
@@ -299,7 +301,7 @@ def test_deploy_in_async_code_names_its_twin(app: modal.App, run: Run) -> None:
 # -- waiting with a time limit --------------------------------------------------------------------------------
 
 
-def test_get_with_a_time_limit_raises_the_builtin_and_the_input_goes_on(
+def test_M13_3_get_with_a_time_limit_raises_the_builtin_and_the_input_goes_on(
     app: modal.App, run_virtually: Run
 ) -> None:
     @app.function()

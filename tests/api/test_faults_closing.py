@@ -29,7 +29,7 @@ Run = Callable[..., Any]
 # -- closing under load ---------------------------------------------------------------------------------------
 
 
-def test_leaving_the_body_finishes_every_accepted_input(app: modal.App, run_virtually: Run) -> None:
+def test_M9_4_leaving_the_body_finishes_every_accepted_input(app: modal.App, run_virtually: Run) -> None:
     @app.function(max_containers=3)
     async def f(x: int) -> int:
         await sleep(1)
@@ -126,7 +126,7 @@ def test_a_map_whose_app_is_closed_under_it_gets_what_was_accepted_and_then_the_
     run_virtually(main)
 
 
-def test_an_exception_in_the_body_skips_the_drain(app: modal.App, run_virtually: Run) -> None:
+def test_M9_4_an_exception_in_the_body_skips_the_drain(app: modal.App, run_virtually: Run) -> None:
     ended = []
 
     @app.function(max_containers=2)

@@ -46,7 +46,7 @@ def test_an_app_may_be_stopped_from_another_task(app: modal.App, run_virtually: 
     run_virtually(main)
 
 
-def test_an_app_may_be_stopped_from_a_thread(app: modal.App, run: Run) -> None:
+def test_M1_1_an_app_may_be_stopped_from_a_thread(app: modal.App, run: Run) -> None:
     @app.function()
     async def f() -> int:
         return 1

@@ -131,7 +131,7 @@ def test_a_sync_caller_waits_as_long_as_told() -> None:
         assert "open" == call.get(timeout=PATIENCE_S)
 
 
-def test_the_inputs_own_timeout_is_no_builtin_timeout(run_virtually: Run) -> None:
+def test_M13_3_the_inputs_own_timeout_is_no_builtin_timeout(run_virtually: Run) -> None:
     app = modal.App()
 
     @app.function(timeout=5)
@@ -184,7 +184,7 @@ def test_many_may_wait_for_one_call(run_virtually: Run) -> None:
 # -- cancel -----------------------------------------------------------------------------------------------
 
 
-def test_a_cancelled_call_has_no_result(run: Run) -> None:
+def test_M4_2_a_cancelled_call_has_no_result(run: Run) -> None:
     async def main() -> None:
         async with app.run():
             call = wait_for.spawn(event())
@@ -198,7 +198,7 @@ def test_a_cancelled_call_has_no_result(run: Run) -> None:
     run(main)
 
 
-def test_a_pending_input_that_is_cancelled_never_starts(run_virtually: Run) -> None:
+def test_M4_2_a_pending_input_that_is_cancelled_never_starts(run_virtually: Run) -> None:
     app = modal.App()
     began: list[int] = []
 
@@ -218,7 +218,7 @@ def test_a_pending_input_that_is_cancelled_never_starts(run_virtually: Run) -> N
     run_virtually(main)
 
 
-def test_cancelling_what_has_finished_changes_nothing(run: Run) -> None:
+def test_M4_2_cancelling_what_has_finished_changes_nothing(run: Run) -> None:
     async def main() -> None:
         async with app.run():
             call = double.spawn(3)
@@ -233,7 +233,7 @@ def test_cancelling_what_has_finished_changes_nothing(run: Run) -> None:
 # -- gather -----------------------------------------------------------------------------------------------
 
 
-def test_gather_gives_results_in_the_order_of_its_arguments(run_virtually: Run) -> None:
+def test_M4_1_gather_gives_results_in_the_order_of_its_arguments(run_virtually: Run) -> None:
     async def main() -> None:
         async with app.run():
             start = now()
@@ -246,7 +246,7 @@ def test_gather_gives_results_in_the_order_of_its_arguments(run_virtually: Run) 
     run_virtually(main)
 
 
-def test_gather_raises_the_first_failure_in_time_while_the_others_go_on(run_virtually: Run) -> None:
+def test_M4_1_gather_raises_the_first_failure_in_time_while_the_others_go_on(run_virtually: Run) -> None:
     async def main() -> None:
         async with app.run():
             start = now()
@@ -265,7 +265,7 @@ def test_gather_raises_the_first_failure_in_time_while_the_others_go_on(run_virt
     run_virtually(main)
 
 
-def test_a_sync_caller_gathers_the_same_way() -> None:
+def test_M4_1_a_sync_caller_gathers_the_same_way() -> None:
     gate = Latch()
     app = modal.App()
 
@@ -341,7 +341,7 @@ def test_a_call_of_many_inputs_gives_each_result_by_its_index(run_virtually: Run
     run_virtually(main)
 
 
-def test_iter_yields_a_half_open_range_in_order(run_virtually: Run) -> None:
+def test_M4_7_iter_yields_a_half_open_range_in_order(run_virtually: Run) -> None:
     async def main() -> None:
         async with app.run():
             start = now()
@@ -360,7 +360,7 @@ def test_iter_yields_a_half_open_range_in_order(run_virtually: Run) -> None:
     run_virtually(main)
 
 
-def test_a_sync_caller_iterates_too() -> None:
+def test_M4_7_a_sync_caller_iterates_too() -> None:
     with app.run():
         call = double.experimental_spawn_map(range(300))
         assert [2 * x for x in range(300)] == list(call.iter())
@@ -371,7 +371,7 @@ def test_a_sync_caller_iterates_too() -> None:
             next(results)
 
 
-def test_cancelling_a_call_of_many_inputs_cancels_what_has_not_ended(run_virtually: Run) -> None:
+def test_M4_2_cancelling_a_call_of_many_inputs_cancels_what_has_not_ended(run_virtually: Run) -> None:
     async def main() -> None:
         async with app.run():
             call = await after.experimental_spawn_map.aio([1.0, 9.0, 9.0], "abc")

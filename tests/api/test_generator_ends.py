@@ -77,7 +77,7 @@ async def drain(items: Any, came: list[int], *, pause: float = 0.0) -> None:
 # -- failures ---------------------------------------------------------------------------------------------
 
 
-def test_items_made_before_an_exception_are_delivered_first(run: Run, fails: Any) -> None:
+def test_M2_4_items_made_before_an_exception_are_delivered_first(run: Run, fails: Any) -> None:
     async def main() -> None:
         async with app.run():
             came: list[int] = []
@@ -90,7 +90,7 @@ def test_items_made_before_an_exception_are_delivered_first(run: Run, fails: Any
     run(main)
 
 
-def test_items_made_before_an_exception_are_delivered_first_to_a_sync_caller(fails: Any) -> None:
+def test_M2_4_items_made_before_an_exception_are_delivered_first_to_a_sync_caller(fails: Any) -> None:
     with app.run():
         items = fails.remote_gen(3)
         assert [0, 1, 2] == [next(items) for _ in range(3)]
@@ -108,7 +108,7 @@ def test_wrong_arguments_fail_at_the_first_item(run: Run, counts: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_generator_is_never_retried(run: Run, kind: str) -> None:
+def test_M2_5_a_generator_is_never_retried(run: Run, kind: str) -> None:
     app = modal.App()
     attempts = 0
 

@@ -51,7 +51,7 @@ def counts(request: pytest.FixtureRequest) -> Any:
 # -- what the caller gets ---------------------------------------------------------------------------------
 
 
-def test_items_come_in_order_to_an_async_caller(run: Run, counts: Any) -> None:
+def test_M2_1_items_come_in_order_to_an_async_caller(run: Run, counts: Any) -> None:
     async def main() -> None:
         async with app.run():
             assert list(range(3_000)) == [x async for x in counts.remote_gen.aio(3_000)]
@@ -61,14 +61,14 @@ def test_items_come_in_order_to_an_async_caller(run: Run, counts: Any) -> None:
     run(main)
 
 
-def test_items_come_in_order_to_a_sync_caller(counts: Any) -> None:
+def test_M2_1_items_come_in_order_to_a_sync_caller(counts: Any) -> None:
     with app.run():
         assert list(range(3_000)) == list(counts.remote_gen(3_000))
         assert [0, 5, 10] == list(counts.remote_gen(3, step=5))
         assert [] == list(counts.remote_gen(0))
 
 
-def test_the_iterator_answers_to_next(counts: Any) -> None:
+def test_M2_1_the_iterator_answers_to_next(counts: Any) -> None:
     with app.run():
         items = counts.remote_gen(2)
         assert (0, 1) == (next(items), next(items))
@@ -76,7 +76,7 @@ def test_the_iterator_answers_to_next(counts: Any) -> None:
             next(items)
 
 
-def test_items_come_while_the_generator_goes_on(run_virtually: Run) -> None:
+def test_M2_1_items_come_while_the_generator_goes_on(run_virtually: Run) -> None:
     app = modal.App()
 
     @app.function()
@@ -192,7 +192,7 @@ def test_local_gives_the_plain_generator() -> None:
 # -- back-pressure ----------------------------------------------------------------------------------------
 
 
-def test_a_generator_is_never_more_than_its_buffer_ahead_of_a_slow_consumer(run_virtually: Run) -> None:
+def test_M2_3_a_generator_is_never_more_than_its_buffer_ahead_of_a_slow_consumer(run_virtually: Run) -> None:
     app = modal.App()
     made = 0
 
@@ -219,7 +219,7 @@ def test_a_generator_is_never_more_than_its_buffer_ahead_of_a_slow_consumer(run_
     run_virtually(main)
 
 
-def test_a_generator_in_a_thread_waits_for_a_slow_consumer_too() -> None:
+def test_M2_3_a_generator_in_a_thread_waits_for_a_slow_consumer_too() -> None:
     app = modal.App()
     made = 0
     full = threading.Event()
@@ -245,6 +245,7 @@ def test_a_generator_in_a_thread_waits_for_a_slow_consumer_too() -> None:
             assert most <= BUFFER
 
 
+@pytest.mark.usefixtures("at_full_speed")
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_million_items_take_no_more_memory_than_the_buffer() -> None:
@@ -281,13 +282,13 @@ def test_a_million_items_take_no_more_memory_than_the_buffer() -> None:
 
 
 @pytest.mark.parametrize("verb", ["remote", "map", "starmap", "for_each", "spawn", "spawn_map"])
-def test_verbs_that_want_one_result_refuse_a_generator_function(counts: Any, verb: str) -> None:
+def test_M2_2_verbs_that_want_one_result_refuse_a_generator_function(counts: Any, verb: str) -> None:
     with app.run():
         with pytest.raises(InvalidError, match="remote_gen"):
             getattr(counts, verb)([1])
 
 
-def test_remote_gen_refuses_a_function_that_is_no_generator(run: Run) -> None:
+def test_M2_2_remote_gen_refuses_a_function_that_is_no_generator(run: Run) -> None:
     async def main() -> None:
         async with app.run():
             with pytest.raises(InvalidError, match=r"'double' is not a generator function.*use remote"):
@@ -321,7 +322,7 @@ def test_a_generator_function_needs_its_app_to_run(counts: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_retries_are_refused_for_a_generator_function(kind: str) -> None:
+def test_M1_13_retries_are_refused_for_a_generator_function(kind: str) -> None:
     app = modal.App()
     raw = (count if kind == KINDS[0] else count_in_thread).get_raw_f()
     with pytest.raises(InvalidError, match="retries do not go with a generator function"):

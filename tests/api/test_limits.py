@@ -119,6 +119,7 @@ def test_S24_a_limit_is_a_positive_whole_number(name: str) -> None:
 # -- S25 --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("at_full_speed")
 @pytest.mark.slow
 def test_S25_twenty_five_thousand_inputs_in_all_and_no_more() -> None:
     app, f = gated(slots=24_000)
@@ -226,6 +227,7 @@ def test_S26_spawn_serves_sync_callers() -> None:
         assert list(range(51)) == [call.get() for call in calls]
 
 
+@pytest.mark.usefixtures("at_full_speed")
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_S26_a_million_spawned_inputs_are_accepted_and_each_comes_back_right() -> None:

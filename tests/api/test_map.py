@@ -228,6 +228,7 @@ def test_S06_a_map_nobody_iterates_runs_nothing_and_says_so(
     ]
 
 
+@pytest.mark.usefixtures("at_full_speed")
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_S06_a_hundred_thousand_inputs_come_back_right_and_in_order(squares: Any) -> None:
@@ -235,6 +236,7 @@ def test_S06_a_hundred_thousand_inputs_come_back_right_and_in_order(squares: Any
         assert [x * x for x in range(100_000)] == list(squares.map(range(100_000)))
 
 
+@pytest.mark.usefixtures("at_full_speed")
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_S06_a_hundred_thousand_inputs_from_async_code_come_back_right_and_in_order() -> None:

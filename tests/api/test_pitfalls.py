@@ -221,7 +221,7 @@ def test_S33_a_sync_function_may_block_on_another(run: Run) -> None:
         assert [2] * 4 == outer.remote(1)
 
 
-def test_S33_on_another_loop_a_blocking_verb_works_and_warns() -> None:
+def test_S33_M13_5_on_another_loop_a_blocking_verb_works_and_warns() -> None:
     async def main() -> int:
         with pytest.warns(AsyncUsageWarning, match=r"evaluate_model\.remote\.aio"):
             result = evaluate_model.remote(3)

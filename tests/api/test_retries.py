@@ -55,7 +55,7 @@ class Tries:
         (3, [0.0, 1.0, 2.0]),
     ],
 )
-def test_an_input_that_fails_twice_runs_three_times_at_the_right_instants(
+def test_M9_9_an_input_that_fails_twice_runs_three_times_at_the_right_instants(
     run_virtually: Run, retries: Any, instants: list[float]
 ) -> None:
     app = modal.App()
@@ -157,7 +157,7 @@ def test_a_batch_is_tried_again_as_a_whole(run_virtually: Run) -> None:
     run_virtually(main)
 
 
-def test_after_the_last_retry_the_last_error_is_raised(run_virtually: Run) -> None:
+def test_M9_9_after_the_last_retry_the_last_error_is_raised(run_virtually: Run) -> None:
     app = modal.App()
     tries = Tries(100)
 
@@ -177,7 +177,7 @@ def test_after_the_last_retry_the_last_error_is_raised(run_virtually: Run) -> No
     run_virtually(main)
 
 
-def test_inputs_of_a_map_are_tried_again_each_on_its_own(run_virtually: Run) -> None:
+def test_M9_10_inputs_of_a_map_are_tried_again_each_on_its_own(run_virtually: Run) -> None:
     app = modal.App()
     tries = {x: Tries(x) for x in range(4)}
 
@@ -217,7 +217,7 @@ def test_a_pause_between_attempts_holds_no_slot(run_virtually: Run) -> None:
     run_virtually(main)
 
 
-def test_an_input_that_is_cancelled_in_its_pause_is_not_tried_again(run_virtually: Run) -> None:
+def test_M9_10_an_input_that_is_cancelled_in_its_pause_is_not_tried_again(run_virtually: Run) -> None:
     app = modal.App()
     tries = Tries(100)
 
@@ -256,6 +256,6 @@ def test_a_sync_caller_sees_only_the_outcome() -> None:
 
 
 @pytest.mark.parametrize("retries", [-1, 1.5, True, "3", object()])
-def test_retries_are_checked(retries: Any) -> None:
+def test_M1_14_M9_7_retries_are_checked(retries: Any) -> None:
     with pytest.raises(InvalidError, match="retries"):
         modal.App().function(retries=retries)(lambda: None)

@@ -123,6 +123,6 @@ def test_S13_packing_lets_the_surplus_fall_idle(run_virtually: Run) -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "60"])
-def test_S13_the_window_must_be_a_positive_number_of_seconds(value: Any) -> None:
+def test_S13_M1_17_the_window_must_be_a_positive_number_of_seconds(value: Any) -> None:
     with pytest.raises(InvalidError, match="scaledown_window"):
         modal.App().function(scaledown_window=value)(lambda: None)

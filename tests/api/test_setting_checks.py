@@ -59,7 +59,7 @@ class Plain:
         ({"limits": {"max_pending": 5}}, "limits"),
     ],
 )
-def test_a_setting_out_of_range_or_contradictory_is_refused_by_name(
+def test_M1_15_M1_16_a_setting_out_of_range_or_contradictory_is_refused_by_name(
     settings: dict[str, Any], named: str
 ) -> None:
     app = modal.App("my-app")
@@ -159,7 +159,7 @@ def test_the_arguments_that_matter_in_a_cloud_are_all_known() -> None:
 
 
 @pytest.mark.parametrize(("old", "new"), sorted(RENAMED.items()))
-def test_a_renamed_argument_is_refused_with_its_successor(app: modal.App, old: str, new: str) -> None:
+def test_M2_13_a_renamed_argument_is_refused_with_its_successor(app: modal.App, old: str, new: str) -> None:
     for where in (app.function, app.cls):
         with pytest.raises(InvalidError, match="has been renamed: use") as caught:
             where(**{old: 1})  # type: ignore[arg-type]

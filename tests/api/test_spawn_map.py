@@ -61,7 +61,7 @@ def test_a_sync_caller_spawns_every_input() -> None:
         done.wait()
 
 
-def test_one_handle_holds_all_results(run: Run) -> None:
+def test_M2_6_M4_6_one_handle_holds_all_results(run: Run) -> None:
     async def main() -> None:
         async with app.run():
             call = await add.experimental_spawn_map.aio(range(600))
@@ -208,7 +208,7 @@ def test_what_was_accepted_goes_on_when_the_spawning_is_cancelled(run_virtually:
     run_virtually(main)
 
 
-def test_the_inputs_keep_their_place_in_the_call(run: Run) -> None:
+def test_M2_6_the_inputs_keep_their_place_in_the_call(run: Run) -> None:
     app = modal.App()
 
     @app.function()

@@ -21,7 +21,7 @@ Run = Callable[..., Any]
 # -- timeouts ---------------------------------------------------------------------------------------------
 
 
-def test_a_timeout_is_the_librarys_own_and_cancels_the_input(run_virtually: Run) -> None:
+def test_M9_5_a_timeout_is_the_librarys_own_and_cancels_the_input(run_virtually: Run) -> None:
     app = modal.App()
     ended_at: list[float] = []
 
@@ -46,7 +46,7 @@ def test_a_timeout_is_the_librarys_own_and_cancels_the_input(run_virtually: Run)
     run_virtually(main)
 
 
-def test_waiting_for_a_slot_does_not_count(run_virtually: Run) -> None:
+def test_M9_5_waiting_for_a_slot_does_not_count(run_virtually: Run) -> None:
     app = modal.App()
 
     @app.function(timeout=30, max_containers=1)
@@ -61,7 +61,7 @@ def test_waiting_for_a_slot_does_not_count(run_virtually: Run) -> None:
     run_virtually(main)
 
 
-def test_each_attempt_has_the_whole_timeout(run_virtually: Run) -> None:
+def test_M9_5_each_attempt_has_the_whole_timeout(run_virtually: Run) -> None:
     app = modal.App()
     durations = [100.0, 100.0, 25.0]
     began: list[float] = []
@@ -85,7 +85,7 @@ def test_each_attempt_has_the_whole_timeout(run_virtually: Run) -> None:
     run_virtually(main)
 
 
-def test_a_thread_cannot_be_stopped_and_is_counted_until_it_returns() -> None:
+def test_M9_5_a_thread_cannot_be_stopped_and_is_counted_until_it_returns() -> None:
     app = modal.App()
     go_on = threading.Event()
 
@@ -141,7 +141,7 @@ def test_a_batch_that_times_out_does_so_for_all_its_inputs(run_virtually: Run) -
     run_virtually(main)
 
 
-def test_a_batch_that_times_out_is_tried_again_as_a_whole(run_virtually: Run) -> None:
+def test_M9_10_a_batch_that_times_out_is_tried_again_as_a_whole(run_virtually: Run) -> None:
     app = modal.App()
     batches: list[tuple[float, list[int]]] = []
 
@@ -167,7 +167,7 @@ def test_a_batch_that_times_out_is_tried_again_as_a_whole(run_virtually: Run) ->
     run_virtually(main)
 
 
-def test_the_start_of_a_container_has_a_timeout_of_its_own(run_virtually: Run) -> None:
+def test_M9_6_the_start_of_a_container_has_a_timeout_of_its_own(run_virtually: Run) -> None:
     app = modal.App()
 
     @app.cls(timeout=1, startup_timeout=10)
@@ -208,7 +208,7 @@ def test_timeouts_are_checked(name: str, value: Any) -> None:
 # -- containers of one use --------------------------------------------------------------------------------
 
 
-def test_a_single_use_container_ends_after_one_input(run_virtually: Run) -> None:
+def test_M1_6_a_single_use_container_ends_after_one_input(run_virtually: Run) -> None:
     app = modal.App()
     exits: list[int] = []
 
@@ -240,7 +240,7 @@ def test_a_single_use_container_ends_after_one_input(run_virtually: Run) -> None
     run_virtually(main)
 
 
-def test_single_use_containers_serve_sync_functions_too() -> None:
+def test_M1_6_single_use_containers_serve_sync_functions_too() -> None:
     app = modal.App()
 
     @app.function(single_use_containers=True)

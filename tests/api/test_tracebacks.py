@@ -88,7 +88,7 @@ def failing(request: pytest.FixtureRequest) -> Callable[[], Any]:
     return KINDS[request.param]
 
 
-def test_an_async_caller_gets_the_users_own_object_below_its_own_line(run: Run, failing: Any) -> None:
+def test_M13_4_an_async_caller_gets_the_users_own_object_below_its_own_line(run: Run, failing: Any) -> None:
     async def main() -> None:
         async with app.run():
             with pytest.raises(Unlucky) as caught:
@@ -102,13 +102,13 @@ def test_an_async_caller_gets_the_users_own_object_below_its_own_line(run: Run, 
     run(main)
 
 
-def test_a_sync_caller_gets_the_users_own_object_below_its_own_line(failing: Any) -> None:
+def test_M13_4_a_sync_caller_gets_the_users_own_object_below_its_own_line(failing: Any) -> None:
     with app.run():
         with pytest.raises(Unlucky) as caught:
             failing().remote()
     assert caught.value is ERROR
     seen = frames(caught.value.__traceback__)
-    assert (False, "test_a_sync_caller_gets_the_users_own_object_below_its_own_line") == seen[0]
+    assert (False, "test_M13_4_a_sync_caller_gets_the_users_own_object_below_its_own_line") == seen[0]
     assert ["raises", "inner_frame"] == [name.removesuffix("_in_thread") for _, name in seen[-2:]]
     assert sum(is_library for is_library, _ in seen) <= 2
 
@@ -245,7 +245,7 @@ def test_a_cancellation_has_a_note_too(run: Run) -> None:
     run(main)
 
 
-def test_the_printed_traceback_reads_from_the_callers_line_to_the_users(run: Run) -> None:
+def test_M13_4_the_printed_traceback_reads_from_the_callers_line_to_the_users(run: Run) -> None:
     async def main() -> None:
         async with app.run():
             with pytest.raises(Unlucky) as caught:

@@ -26,7 +26,7 @@ class Unlucky(Exception):
 # -- pools of their own -----------------------------------------------------------------------------------
 
 
-def test_a_variant_has_a_pool_of_its_own_and_the_original_is_untouched(run_virtually: Run) -> None:
+def test_M2_10_a_variant_has_a_pool_of_its_own_and_the_original_is_untouched(run_virtually: Run) -> None:
     app = modal.App()
 
     @app.function(max_containers=10)
@@ -54,7 +54,7 @@ def test_a_variant_has_a_pool_of_its_own_and_the_original_is_untouched(run_virtu
     run_virtually(main)
 
 
-def test_what_is_given_later_overrides_key_by_key(run_virtually: Run) -> None:
+def test_M2_10_what_is_given_later_overrides_key_by_key(run_virtually: Run) -> None:
     app = modal.App()
 
     @app.function(min_containers=1, max_containers=9, scaledown_window=7)
@@ -70,7 +70,7 @@ def test_what_is_given_later_overrides_key_by_key(run_virtually: Run) -> None:
     run_virtually(main)
 
 
-def test_handles_with_the_same_options_share_one_pool(run: Run) -> None:
+def test_M2_10_handles_with_the_same_options_share_one_pool(run: Run) -> None:
     app = modal.App()
 
     @app.function()
@@ -89,7 +89,7 @@ def test_handles_with_the_same_options_share_one_pool(run: Run) -> None:
     run(main)
 
 
-def test_options_reach_the_variant_and_only_it(run_virtually: Run) -> None:
+def test_M2_10_options_reach_the_variant_and_only_it(run_virtually: Run) -> None:
     app = modal.App()
     tries = 0
 
@@ -114,7 +114,7 @@ def test_options_reach_the_variant_and_only_it(run_virtually: Run) -> None:
     run_virtually(main)
 
 
-def test_with_concurrency_is_as_if_decorated(run_virtually: Run) -> None:
+def test_M2_11_with_concurrency_is_as_if_decorated(run_virtually: Run) -> None:
     app = modal.App()
 
     @app.function(max_containers=1)
@@ -132,7 +132,7 @@ def test_with_concurrency_is_as_if_decorated(run_virtually: Run) -> None:
     run_virtually(main)
 
 
-def test_with_concurrency_gives_a_sync_function_its_threads() -> None:
+def test_M2_11_with_concurrency_gives_a_sync_function_its_threads() -> None:
     app = modal.App()
 
     @app.function(max_containers=1)
@@ -145,7 +145,7 @@ def test_with_concurrency_gives_a_sync_function_its_threads() -> None:
         assert [0, 1, 2] == list(f.with_concurrency(max_inputs=3).map(range(3)))
 
 
-def test_with_batching_is_as_if_decorated(run_virtually: Run) -> None:
+def test_M2_12_with_batching_is_as_if_decorated(run_virtually: Run) -> None:
     app = modal.App()
 
     @app.function()
@@ -163,7 +163,7 @@ def test_with_batching_is_as_if_decorated(run_virtually: Run) -> None:
     run_virtually(main)
 
 
-def test_a_class_has_variants_too(run_virtually: Run) -> None:
+def test_M5_9_a_class_has_variants_too(run_virtually: Run) -> None:
     app = modal.App()
 
     @app.cls(max_containers=8)
@@ -193,7 +193,7 @@ def test_a_class_has_variants_too(run_virtually: Run) -> None:
     run_virtually(main)
 
 
-def test_a_class_may_be_batched_by_a_variant(run_virtually: Run) -> None:
+def test_M5_9_a_class_may_be_batched_by_a_variant(run_virtually: Run) -> None:
     app = modal.App()
 
     @app.cls()
@@ -212,7 +212,7 @@ def test_a_class_may_be_batched_by_a_variant(run_virtually: Run) -> None:
     run_virtually(main)
 
 
-def test_variants_of_deployed_names_follow_the_deployment(run: Run) -> None:
+def test_M5_9_variants_of_deployed_names_follow_the_deployment(run: Run) -> None:
     app = modal.App("variants-by-name")
 
     @app.function()
@@ -289,7 +289,7 @@ def test_a_variant_somebody_refers_to_stays(run_virtually: Run) -> None:
 # -- wrong use --------------------------------------------------------------------------------------------
 
 
-def test_variants_check_what_they_are_given() -> None:
+def test_M2_10_M2_11_M2_12_variants_check_what_they_are_given() -> None:
     app = modal.App()
 
     @app.function(min_containers=3)
@@ -337,7 +337,7 @@ def test_a_method_has_no_variants_of_its_own() -> None:
 # -- f.autoscaler -----------------------------------------------------------------------------------------
 
 
-def test_none_clears_in_the_autoscaler_and_what_is_not_given_stays(run_virtually: Run) -> None:
+def test_M2_8_none_clears_in_the_autoscaler_and_what_is_not_given_stays(run_virtually: Run) -> None:
     app = modal.App()
 
     @app.function(min_containers=1, max_containers=2, buffer_containers=1, scaledown_window=5)
@@ -359,7 +359,7 @@ def test_none_clears_in_the_autoscaler_and_what_is_not_given_stays(run_virtually
     run_virtually(main)
 
 
-def test_the_autoscaler_refuses_contradictions_and_changes_nothing(run_virtually: Run) -> None:
+def test_M2_8_the_autoscaler_refuses_contradictions_and_changes_nothing(run_virtually: Run) -> None:
     app = modal.App()
 
     @app.function(min_containers=2, max_containers=3)

@@ -61,7 +61,7 @@ def _run(command: Command, parameters: str, *words: str, kind: str = "entrypoint
         ("*words: int", "", "{'words': ()}"),
     ],
 )  # fmt: skip
-def test_a_parameter_is_an_option(
+def test_M12_7_a_parameter_is_an_option(
     command: Command, kind: str, parameters: str, words: str, printed: str
 ) -> None:
     done = _run(command, parameters, *words.split(), kind=kind)
@@ -88,7 +88,7 @@ def test_a_parameter_is_an_option(
         ("x: int = 1", "2", "unrecognized arguments: 2"),
     ],
 )
-def test_words_that_do_not_fit_are_refused_with_status_2(
+def test_M12_12_words_that_do_not_fit_are_refused_with_status_2(
     command: Command, parameters: str, words: str, message: str
 ) -> None:
     done = _run(command, parameters, *words.split())
@@ -119,7 +119,7 @@ def test_words_that_do_not_fit_are_refused_with_status_2(
     ],
 )
 @pytest.mark.parametrize("words", [[], ["--help"]])
-def test_a_parameter_that_cannot_be_an_option_is_refused(
+def test_M12_7_a_parameter_that_cannot_be_an_option_is_refused(
     command: Command, parameters: str, message: str, words: list[str]
 ) -> None:
     done = _run(command, parameters, *words)
@@ -175,7 +175,9 @@ class Plain:
         ("Plain.rest a b", "('a', 'b')"),
     ],
 )
-def test_parameters_of_constructor_and_method_are_pooled(command: Command, words: str, printed: str) -> None:
+def test_M12_6_parameters_of_constructor_and_method_are_pooled(
+    command: Command, words: str, printed: str
+) -> None:
     command.write(CLASSES)
 
     done = command("run", "-q", *f"program.py::{words}".split())
@@ -205,7 +207,7 @@ def test_options_behind_the_file_are_the_targets_own(command: Command) -> None:
     assert "{'name': 'a', 'grace': 'b', 'q': True}\n" == done.out
 
 
-def test_words_behind_the_file_are_not_touched(command: Command) -> None:
+def test_M12_8_words_behind_the_file_are_not_touched(command: Command) -> None:
     done = _run(command, "*words", "--name", "a", "-w", "b")
 
     assert "{'words': ('--name', 'a', '-w', 'b')}\n" == done.out

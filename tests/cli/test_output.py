@@ -40,7 +40,7 @@ def test_both_loggers_are_shown_while_the_block_lasts(capsys: pytest.CaptureFixt
     assert ([], logging.NOTSET) == (LIBRARY.handlers, LIBRARY.level)
 
 
-def test_the_lines_of_an_app_that_a_script_runs_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_M1_5_the_lines_of_an_app_that_a_script_runs_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     app = modal.App("shown")
 
     @app.function()
@@ -53,7 +53,7 @@ def test_the_lines_of_an_app_that_a_script_runs_are_shown(capsys: pytest.Capture
     assert "actorpool: function 'f': " in capsys.readouterr().err
 
 
-def test_a_block_inside_another_one_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_M1_5_a_block_inside_another_one_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with enable_output():
         with enable_output(timestamps=True):
             SCALING.info("inner")

@@ -27,7 +27,7 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_an_entrypoint_runs_in_the_main_thread_while_its_app_runs(command: Command) -> None:
+def test_M12_5_an_entrypoint_runs_in_the_main_thread_while_its_app_runs(command: Command) -> None:
     command.write("""
         @app.function()
         def square(x): return x * x, threading.current_thread() is threading.main_thread()
@@ -46,7 +46,7 @@ def test_an_entrypoint_runs_in_the_main_thread_while_its_app_runs(command: Comma
     assert "ConflictError: app 'my-app' is already running" in done.err
 
 
-def test_an_async_entrypoint_runs_on_the_loop_that_its_app_lives_on(command: Command) -> None:
+def test_M12_5_an_async_entrypoint_runs_on_the_loop_that_its_app_lives_on(command: Command) -> None:
     command.write("""
         @app.function()
         async def loop(): return asyncio.get_running_loop()
@@ -95,7 +95,7 @@ def test_S06_the_guides_first_program_runs(command: Command) -> None:
 
 
 @pytest.mark.parametrize("detach", [[], ["-d"], ["--detach"]])
-def test_a_result_is_not_printed(command: Command, kind: str, detach: list[str]) -> None:
+def test_M12_4_a_result_is_not_printed(command: Command, kind: str, detach: list[str]) -> None:
     command.write(KINDS[kind].format("x: int", "return x"))
 
     done = command("run", "-q", *detach, "program.py", "--x", "3")
@@ -106,7 +106,7 @@ def test_a_result_is_not_printed(command: Command, kind: str, detach: list[str])
 @pytest.mark.parametrize(
     ("returned", "written"), [("'Grüße\\n'", "Grüße\n".encode()), (r"b'\0\1'", b"\0\1"), ("''", b"")]
 )
-def test_a_result_is_written(command: Command, kind: str, returned: str, written: bytes) -> None:
+def test_M12_9_a_result_is_written(command: Command, kind: str, returned: str, written: bytes) -> None:
     command.write(KINDS[kind].format("", f"return {returned}"))
 
     done = command("run", "-q", "-w", "result", "program.py")
@@ -114,7 +114,7 @@ def test_a_result_is_written(command: Command, kind: str, returned: str, written
     assert (0, "", written) == (done.status, done.err, Path("result").read_bytes())
 
 
-def test_a_result_of_another_type_is_not_written(command: Command, kind: str) -> None:
+def test_M12_9_a_result_of_another_type_is_not_written(command: Command, kind: str) -> None:
     command.write(KINDS[kind].format("", "return 3"))
 
     done = command("run", "-q", "--write-result=result", "program.py")
@@ -144,7 +144,7 @@ def test_a_result_that_cannot_be_written_after_all_says_why(command: Command) ->
     )
 
 
-def test_a_failure_shows_the_users_lines_only_and_is_status_1(command: Command, kind: str) -> None:
+def test_M12_12_a_failure_shows_the_users_lines_only_and_is_status_1(command: Command, kind: str) -> None:
     path = command.write("def inner():\n    raise ValueError('wrong')\n" + KINDS[kind].format("", "inner()"))
     lines = path.read_text("utf-8").splitlines()
 
@@ -260,13 +260,13 @@ def test_spawned_inputs_are_finished_before_the_command_ends(command: Command) -
     assert "leaving\nfinished\n" == command("run", "-q", "program.py").out
 
 
-def test_the_run_has_a_name(command: Command) -> None:
+def test_M12_10_the_run_has_a_name(command: Command) -> None:
     command.write("@app.local_entrypoint()\ndef f(): say([t.name for t in threading.enumerate()])")
 
     assert "'actorpool nightly'" in command("run", "-q", "--name", "nightly", "program.py").out
 
 
-def test_what_the_app_logs_is_shown_unless_quiet(command: Command) -> None:
+def test_M12_10_what_the_app_logs_is_shown_unless_quiet(command: Command) -> None:
     command.write("""
         import logging
 

@@ -52,7 +52,9 @@ looked_up = modal.Function.from_name("elsewhere", "f")
         ("second", "second"),
     ],
 )
-def test_a_name_is_a_function_a_method_or_an_entrypoint(command: Command, name: str, printed: str) -> None:
+def test_M12_2_a_name_is_a_function_a_method_or_an_entrypoint(
+    command: Command, name: str, printed: str
+) -> None:
     command.write(ALL_KINDS)
 
     done = command("run", "-q", f"program.py::{name}")
@@ -76,7 +78,7 @@ def test_a_name_is_a_function_a_method_or_an_entrypoint(command: Command, name: 
     ],
     ids=["entrypoint", "function", "method", "function of two", "entrypoint of two", "hidden entrypoint"],
 )
-def test_without_a_name_the_only_entrypoint_runs_or_else_the_only_function(
+def test_M12_3_without_a_name_the_only_entrypoint_runs_or_else_the_only_function(
     command: Command, source: str, printed: str
 ) -> None:
     command.write(source)
@@ -96,7 +98,7 @@ def test_a_class_or_an_app_names_what_it_holds(command: Command) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "::app", "::Greeter"])
-def test_several_are_listed(command: Command, name: str) -> None:
+def test_M12_3_several_are_listed(command: Command, name: str) -> None:
     command.write(ALL_KINDS)
 
     done = command("run", f"program.py{name}")
@@ -149,7 +151,7 @@ def test_a_function_that_is_imported_from_elsewhere_runs_with_its_own_app(comman
         ("empty.py", "'empty.py' has no function or local entrypoint of an app"),
     ],
 )
-def test_a_file_that_cannot_be_meant_is_refused_with_a_hint(
+def test_M12_1_a_file_that_cannot_be_meant_is_refused_with_a_hint(
     command: Command, reference: str, message: str
 ) -> None:
     command.write("@app.function()\ndef f(): ...")
@@ -173,7 +175,7 @@ def test_a_file_that_cannot_be_meant_is_refused_with_a_hint(
         ("pkg.mod::g", "module 'pkg.mod' has no 'g'; it has:\n  actorpool run -m pkg.mod::f"),
     ],
 )
-def test_a_module_that_cannot_be_meant_is_refused_with_a_hint(
+def test_M12_1_a_module_that_cannot_be_meant_is_refused_with_a_hint(
     command: Command, reference: str, message: str
 ) -> None:
     command.write("", "pkg/__init__.py")
@@ -194,7 +196,7 @@ def test_a_module_may_import_its_neighbours(command: Command) -> None:
     assert "hello\n" == command("run", "-q", "-m", "pkg.mod::f").out
 
 
-def test_a_file_may_import_from_its_folder_and_from_the_current_one(command: Command) -> None:
+def test_M12_1_a_file_may_import_from_its_folder_and_from_the_current_one(command: Command) -> None:
     command.write("A = 'beside'", "inner/beside.py")
     command.write("B = 'current'", "current.py")
     command.write("import beside, current\n@app.function()\ndef f(): say(beside.A + current.B)", "inner/p.py")
@@ -241,7 +243,7 @@ def test_a_file_that_fails_is_not_left_half_imported(command: Command) -> None:
     ],
     ids=["function", "entrypoint", "method"],
 )
-def test_a_generator_function_is_refused(command: Command, source: str, head: str) -> None:
+def test_M12_4_a_generator_function_is_refused(command: Command, source: str, head: str) -> None:
     command.write(source.format(head=head))
 
     done = command("run", "program.py")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -71,6 +72,13 @@ class CheckedPool(Pool):
             raise answer
         return answer
 
+    def submit_many(self, inputs: Sequence[Input], now: float) -> tuple[int, list[Input]]:
+        refused = self.model.refused
+        answer = super().submit_many(inputs, now)
+        # A map waits instead of failing.
+        self.model.refused = refused
+        return answer
+
     def complete(self, input: Input, state: int, value: Any, now: float) -> Input | None:
         unsettled = self.model.states[input] < SUCCEEDED
         expected = self.model.complete(input, state, value, now)
@@ -90,8 +98,8 @@ class CheckedPool(Pool):
 
     def handle(self, event: fx.Event, now: float) -> list[fx.Effect]:
         model = self.model
-        # These two make what the model has to know: containers, records of next attempts.
-        afterwards = isinstance(event, fx.Decided | fx.Ticked)
+        # These make what the model has to know: containers, records of next attempts.
+        afterwards = isinstance(event, fx.Decided | fx.Ticked | fx.Terminated)
         expected = None if afterwards else model.step(event, now)
         effects = super().handle(event, now)
         if isinstance(event, fx.Decided):
@@ -164,7 +172,8 @@ class CheckedPool(Pool):
         )
         waiting = len(model.backlog) + len(model.delayed)
         assert waiting == counts.pending == ended[PENDING] + ended[DELAYED]
-        assert counts.container_seconds == model.lived_s + sum(now - box.asked_at for box in live)
+        lived_s = model.lived_s + sum(now - box.asked_at for box in live)
+        assert math.isclose(lived_s, counts.container_seconds, abs_tol=1e-6)
         assert model.room() == self.room()
         assert self.drained == (not waiting and len(abandoned) == len(model.held))
         assert self.vacant == (not live and not waiting)
@@ -251,6 +260,8 @@ class _Replay:
             case fx.Decided(decision, seen):
                 wake_at = None if decision.wake_at is None else decision.wake_at + self.shift
                 return fx.Decided(evolve(decision, wake_at=wake_at), self.same(seen))
+            case fx.Terminated(containers, movable):
+                return fx.Terminated(self.same(containers), movable)
             case float():
                 return value + self.shift
             case fx.Deliver(container, inputs):

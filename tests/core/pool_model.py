@@ -69,6 +69,7 @@ class Model:
         self.delayed: list[tuple[float, Input]] = []
         self.interrupted: list[tuple[float, Input]] = []
         self.emptied: list[Box] = []
+        self.terminated: list[Box] = []
         self.states: dict[Input, int] = {}
         self.parents: dict[Input, Input | None] = {}
         self.superseded: set[Input] = set()
@@ -258,8 +259,8 @@ class Model:
                 return self.ready(container, now)
             case fx.ContainerFailed(container, _):
                 return self.failed(container, now)
-            case fx.ContainerExited(container, _):
-                return self.exited(container, now)
+            case fx.ContainerExited(container, error):
+                return self.exited(container, error, now)
             case fx.SettingsChanged(settings):
                 return self.changed(settings)
             case fx.Ticked():
@@ -267,6 +268,8 @@ class Model:
             case fx.Crowded(waiting):
                 self.crowded = waiting
                 return self.make_way()
+            case fx.Terminated():
+                return self.terminate(event, now)
             case fx.Closed():
                 self.accepting = False
                 return []
@@ -316,7 +319,7 @@ class Model:
         self.states.update(dict.fromkeys(waiting, state))
         return [fx.Settle(input) for input in waiting]
 
-    def exited(self, container: Container, now: float) -> list[fx.Effect]:
+    def exited(self, container: Container, error: object, now: float) -> list[fx.Effect]:
         box = self.box_of(container)
         if box.phase is Phase.STOPPED:
             return []
@@ -324,6 +327,8 @@ class Model:
         for input in box.slots:
             if self.states[input] != RUNNING:
                 self.orphans.append(input)
+                if error is None and any(other is input for _, other in self.interrupted):
+                    effects.append(fx.ReportAbandoned(input))
             elif not self.try_again(input, now):
                 self.states[input] = FAILED
                 self.orphans.append(input)
@@ -388,8 +393,38 @@ class Model:
         self.interrupted = [entry for entry in still if entry[0] + self.grace_s > now]
         effects += [self.stop(box) for box in self.emptied if box.phase is Phase.DRAINING]
         self.emptied = []
+        effects += self.stop_terminated()
         self.backing_off = self.backing_off and self.not_before > now
         return effects + self.make_way()
+
+    def terminate(self, event: fx.Terminated, now: float) -> list[fx.Effect]:
+        boxes = [self.box_of(container) for container in event.containers]
+        for box in boxes:
+            if box.phase is Phase.READY:
+                self.drain(box)
+        ending = [box for box in boxes if box.phase is Phase.DRAINING]
+        self.terminated += [box for box in ending if box not in self.terminated]
+        running = [input for box in ending for input in box.slots if self.states[input] == RUNNING]
+        moved = [input for input in running if event.movable(input)]
+        effects: list[fx.Effect] = [fx.CancelRun(input) for input in moved]
+        for input in moved:
+            successor = input.successor
+            assert successor is not None
+            assert input.attempt == successor.attempt
+            self.states[input] = CANCELLED
+            self.interrupted.append((now, input))
+            self.superseded.add(input)
+            self.parents[successor] = self.parents[input]
+            container = self.take_or_wait(successor, now)
+            if container is not None:
+                effects.append(fx.Deliver(container, (successor,)))
+        return effects + self.stop_terminated()
+
+    def stop_terminated(self) -> list[fx.Effect]:
+        """Stop those in which every outcome is known."""
+        self.terminated = [box for box in self.terminated if box.phase is Phase.DRAINING]
+        ready = [box for box in self.terminated if all(self.states[input] != RUNNING for input in box.slots)]
+        return [self.stop(box) for box in ready]
 
     def aborted(self, now: float) -> list[fx.Effect]:
         self.ended = True
@@ -409,7 +444,7 @@ class Model:
     def decided(self, event: fx.Decided, effects: list[fx.Effect], now: float) -> None:
         settings, decision = self.settings, event.decision
         bound = math.inf if settings.max_containers is None else settings.max_containers
-        before = self.size
+        before, stopping = self.size, len(self.live(Phase.STOPPING))
         overdue = [box for box in self.idle if box.idle_since + settings.scaledown_window <= now]
         asked = [effect.container for effect in effects if isinstance(effect, fx.StartContainer)]
         told = [effect.container for effect in effects if isinstance(effect, fx.StopContainer)]
@@ -439,5 +474,6 @@ class Model:
             )
         least = max(settings.min_containers, 1 if self.backlog else 0)
         assert len(asked) <= max(0, decision.start, least - before)
-        assert self.size >= least or paused or self.shut
+        assert self.size >= least or paused or self.shut or before + stopping + len(asked) >= bound
         assert self.size <= bound
+        assert not asked or before + stopping + len(asked) <= bound, "what is stopping counts"

@@ -122,8 +122,13 @@ class Rig:
     def fail_start(self, container: Container, error: BaseException | None = None) -> list[fx.Effect]:
         return self.tell(fx.ContainerFailed(container, error or OSError("no model")))
 
-    def exited(self, container: Container, error: BaseException | None = None) -> list[fx.Effect]:
-        return self.tell(fx.ContainerExited(container, error))
+    def exited(
+        self,
+        container: Container,
+        error: BaseException | None = None,
+        run: frozenset[Input] | None = None,
+    ) -> list[fx.Effect]:
+        return self.tell(fx.ContainerExited(container, error, run))
 
     def change(self, **settings: Any) -> list[fx.Effect]:
         return self.tell(fx.SettingsChanged(AutoscalerSettings(**settings)))

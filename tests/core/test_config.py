@@ -169,10 +169,16 @@ def test_the_default_limits_are_the_guides_s24_s25_s26_s28() -> None:
     )
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Limits)])
+@pytest.mark.parametrize("name", [field.name for field in fields(Limits) if not field.name.endswith("_s")])
 def test_a_limit_is_at_least_one(name: str) -> None:
     with pytest.raises(InvalidError, match=f"{name} must be at least 1, not 0"):
         Limits(**{name: 0})
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0, float("nan")])
+def test_results_are_kept_for_some_time(seconds: float) -> None:
+    with pytest.raises(InvalidError, match="results_kept_s must be more than 0 seconds"):
+        Limits(results_kept_s=seconds)
 
 
 def test_the_pause_after_failed_starts_doubles_up_to_its_longest() -> None:

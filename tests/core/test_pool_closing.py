@@ -144,7 +144,7 @@ def test_shutting_down_stops_every_container_once() -> None:
     rig.start(3)
     rig.many(3)
     rig.change(max_containers=2)
-    (starting,) = rig.change(max_containers=3) or rig.ask()
+    (starting,) = rig.change(max_containers=4) or rig.ask()
     assert {Phase.STARTING, Phase.READY} <= {container.phase for container in rig.containers}
     rig.effects.clear()
     rig.tell(fx.ShutDown())

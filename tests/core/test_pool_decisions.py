@@ -439,7 +439,7 @@ def test_the_counts_say_what_there_is() -> None:
     rig.start(3)
     rig.many(3)
     rig.change(max_containers=1)
-    rig.change(max_containers=2)
+    rig.change(max_containers=3)
     rig.ask()
     rig.now = 8.0
     counts = rig.pool.counts(8.0)

@@ -51,6 +51,9 @@ ENDS: list[Callable[[], tuple[int, object]]] = [
 ]
 
 
+MOVABLE: list[Callable[[Input], bool]] = [lambda _: True, lambda _: False, lambda input: input.spawned]
+
+
 class Hostile:
     """Decides what it was told to, whatever it sees."""
 
@@ -131,14 +134,12 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(count=st.integers(2, 6))
     def submit_many(self, count: int) -> None:
         inputs = [Input("f", (), None, None, index=index) for index in range(count)]
-        room, refused = self.model.room(), self.model.refused
+        room = self.model.room()
         if not self.model.accepting:
             return
         accepted, taken = self.pool.submit_many(inputs, self.rig.now)
         assert min(room, count) == accepted
         assert [input for input in inputs[:accepted] if input.state == RUNNING] == taken
-        # A map waits instead of failing.
-        self.model.refused = refused
         self.accepted += inputs[:accepted]
 
     @precondition(lambda self: self.model.held)
@@ -191,6 +192,12 @@ class PoolMachine(RuleBasedStateMachine):
         box = self.model.holder(self.some(self.model.held, index))
         assert box is not None
         self.rig.exited(box.record, OSError("killed"))
+
+    @precondition(lambda self: self.model.boxes)
+    @rule(indices=st.lists(st.integers(0, 50), min_size=1, max_size=2), movable=st.sampled_from(MOVABLE))
+    def terminate(self, indices: list[int], movable: Callable[[Input], bool]) -> None:
+        containers = dict.fromkeys(self.some(self.model.boxes, -index).record for index in indices)
+        self.rig.tell(fx.Terminated(tuple(containers), movable))
 
     @rule(kind=st.sampled_from(DISTURBANCES), settings=SETTINGS)
     def disturb(self, kind: str, settings: dict[str, Any]) -> None:
@@ -256,7 +263,9 @@ class PoolMachine(RuleBasedStateMachine):
         if self.hostile or model.shut or (model.backing_off and now < model.not_before):
             return
         settings, demand = model.settings, model.demand
-        bound = float("inf") if settings.max_containers is None else settings.max_containers
+        # What is still stopping counts until it has.
+        stopping = len(model.live(Phase.STOPPING))
+        bound = float("inf") if settings.max_containers is None else settings.max_containers - stopping
         running = demand - len(model.backlog)
         # Demand above the target capacity has been met with starts, as far as it is not left to running slots.
         served = demand if not pool.ended else max(running, min(demand, 1))
@@ -291,6 +300,7 @@ class PoolMachine(RuleBasedStateMachine):
         """If starts succeed and work ends, every input gets its outcome, and the pool goes back to its minimum."""
         self.rig.tell(fx.Crowded(False))
         for _ in range(100):
+            self.let_stop()
             self.make_all_ready()
             self.attend()
             for input in self.model.held:
@@ -302,9 +312,15 @@ class PoolMachine(RuleBasedStateMachine):
         if not self.hostile:
             for container in self.unready():
                 self.rig.ready(container)
-            self.advance(10.0)
-            self.advance(10.0)
+            for _ in range(4):
+                self.let_stop()
+                self.advance(10.0)
             assert self.model.size == self.model.settings.min_containers
+
+    def let_stop(self) -> None:
+        """What was told to stop does."""
+        for box in self.model.live(Phase.STOPPING):
+            self.rig.exited(box.record)
 
 
 class UnderTheWindowPolicy(PoolMachine):

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +17,8 @@ import pytest
 import trio
 
 from actorpool._host._base import HostNotRunningError, current_bridge, current_host
-from tests.hosts import run_on, settle
+from actorpool._host._trio import TrioHost
+from tests.hosts import run_on, run_virtually_on, settle
 
 Run = Callable[..., Any]
 
@@ -132,6 +135,41 @@ def test_a_cancelled_timer_does_not_run(run_virtually: Run) -> None:
         return fired
 
     assert ["late"] == run_virtually(main)
+
+
+def test_a_cancelled_timer_keeps_nothing_alive(run_virtually: Run) -> None:
+    class Caller:
+        def call(self) -> None: ...
+
+    async def main() -> tuple[bool, bool]:
+        host = current_host()
+        first, second = Caller(), Caller()
+        refs = weakref.ref(first), weakref.ref(second)
+        host.call_at(host.now() + 500, first.call)
+        # Not the first that is due, so that its place in the queue is not given up at once.
+        host.call_at(host.now() + 1_000, second.call).cancel()
+        del first, second
+        return refs[0]() is None, refs[1]() is None
+
+    assert (False, True) == run_virtually(main)
+
+
+def test_cancelled_timers_on_trio_take_no_more_room_than_the_others() -> None:
+    async def main() -> tuple[int, list[int]]:
+        host = current_host()
+        fired: list[int] = []
+        for number in range(150):
+            host.call_at(host.now() + number + 1, functools.partial(fired.append, number))
+        for _ in range(10_000):
+            host.call_at(host.now() + 1_000, lambda: fired.append(-1)).cancel()
+        assert isinstance(host, TrioHost)
+        most = len(host._timers.heap)
+        await host.sleep(2_000)
+        return most, fired
+
+    most, fired = run_virtually_on("trio", main)
+    assert most <= 2 * 150 + 100
+    assert list(range(150)) == fired
 
 
 def test_a_timer_can_cancel_another_that_is_due_with_it(run_virtually: Run) -> None:

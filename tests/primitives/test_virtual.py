@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import threading
 import time
@@ -45,6 +46,27 @@ def test_an_hour_of_timers_passes_in_no_time(run_virtually: Run, virtual_host_na
     assert (9600, 3600.0) == run_virtually(main)
     # 0.07 s on asyncio and 0.3 s on trio when alone on the machine.
     assert time.perf_counter() - before < (2.0 if virtual_host_name == "trio" else 0.5)
+
+
+def test_no_timer_runs_before_its_instant_however_near_that_is(run_virtually: Run) -> None:
+    async def main() -> list[float]:
+        host = current_host()
+        late = []
+
+        def look(when: float) -> None:
+            # What looks too early asks again, as often as it takes.
+            if host.now() < when:
+                host.call_at(when, lambda: look(when))
+            late.append(host.now() - when)
+
+        for number in range(1, 100):
+            near = number * 0.1
+            for when in (near, near + 3e-10):
+                host.call_at(when, functools.partial(look, when))
+        await host.sleep(100.0)
+        return late
+
+    assert [0.0] * 198 == run_virtually(main)
 
 
 @RUNNERS

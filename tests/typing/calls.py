@@ -108,6 +108,20 @@ def variants() -> None:
     assert_type(async_one.with_batching(max_batch_size=3, wait_ms=1).remote(1), bytes)
     assert_type(Function.from_name("app", "f"), Function[..., Any, Any])
 
+    fewer = async_many.with_options(max_containers=3, timeout=5)
+    assert_type(fewer.remote_gen(3), Generator[str, None, None])
+    assert_type(fewer.remote_gen.aio(3), AsyncGenerator[str, None])
+    assert_type(list(sync_one.with_options(retries=3).map([1, 2])), list[str])
+    assert_type(sync_one.with_options(retries=3).with_concurrency(max_inputs=2).spawn(1).get(), str)
+    assert_type(list(async_batched.with_options(max_containers=3).starmap([(1, "a")])), list[bytes])
+    assert_type(sync_batched.with_batching(max_batch_size=3, wait_ms=1).remote(1), str)
+
+
+async def asynchronous_variants() -> None:
+    assert_type(await sync_one.with_options(max_containers=3).remote.aio(1), str)
+    assert_type([x async for x in async_batched.with_options(timeout=5).map.aio([1], ["a"])], list[bytes])
+    assert_type(await sync_batched.with_options(timeout=5).spawn.aio(1), FunctionCall[str])
+
 
 def context() -> None:
     assert_type(modal.current_input_id(), str | None)

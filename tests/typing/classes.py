@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Iterator
-from typing import Any, assert_type
+from typing import Any, assert_type, cast
 
 import actorpool as modal
 from actorpool import FunctionCall
@@ -63,6 +63,9 @@ def blocking() -> None:
     coroutine.close()
     assert_type(Batched().run.remote(1), str)
     assert_type(Batched().run.spawn(1).get(), str)
+    assert_type(list(Batched().run.map([1])), list[str])
+    assert_type(model.stream_async.remote_gen(3), Generator[str, None, None])
+    assert_type(model.run_async.spawn(1), FunctionCall[bytes])
 
 
 async def asynchronous() -> None:
@@ -72,3 +75,15 @@ async def asynchronous() -> None:
     assert_type(model.stream_async.remote_gen.aio(3), AsyncGenerator[str, None])
     assert_type([x async for x in model.run.map.aio([1])], list[float])
     assert_type(await Batched().run.remote.aio(1), str)
+    assert_type(await model.run.spawn.aio(1), FunctionCall[float])
+    assert_type(await (await Batched().run.spawn.aio(1)).get.aio(), str)
+    assert_type([x async for x in model.stream.remote_gen.aio(3)], list[int])
+
+
+def variants() -> None:
+    # A class of an app is `type[Model]` to a type checker, so that its methods and parameters are checked; what it
+    # has beside those of the class needs the handle's own type.
+    handle = cast("modal.Cls", Model)
+    assert_type(handle.with_options(max_containers=3), modal.Cls)
+    assert_type(handle.with_concurrency(max_inputs=3), modal.Cls)
+    assert_type(cast("modal.Cls", Batched).with_batching(max_batch_size=3, wait_ms=1), modal.Cls)

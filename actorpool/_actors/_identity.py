@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ids of function calls and of their inputs, made up when they are first asked for.
+
+An id is recognised as one of this process's without a record of it: half of its digits are a number, the other
+half vouch for the number with a key that only this process has. So whoever gave out an id need not keep it, and
+nobody can guess another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import threading
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final
+
+from actorpool._core._batching import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actorpool._core._input import Input
+
+__all__ = ["CallIdentity", "call_id_of", "identity_of", "input_id", "input_id_of", "is_genuine"]
+
+_PREFIX: Final = "fc-"
+_DIGITS: Final = 12
+_key: Final = secrets.token_bytes(16)
+_numbers: Final = count(secrets.randbits(4 * _DIGITS - 1))
+# The caller and the input may ask for the id at once, on two threads: both are to get the same.
+_naming: Final = threading.Lock()
+
+
+class CallIdentity:
+    """The id of a function call, and who has seen its outcomes; the inputs of a map share one."""
+
+    __slots__ = ("_observed", "_value", "handle")
+
+    def __init__(self, handle: Callable[[], Any] | None = None) -> None:
+        self._value: str | None = None
+        self._observed: set[int] | None = None
+        self.handle: Callable[[], Any] | None = handle
+        """Returns the handle to a spawned map, which one input does not make; None if it is gone, or not made yet."""
+
+    @property
+    def value(self) -> str:
+        """The id: "fc-" and 24 hexadecimal digits."""
+        with _naming:
+            if self._value is None:
+                number = f"{next(_numbers):0{_DIGITS}x}"
+                self._value = f"{_PREFIX}{number}{_voucher(number)}"
+            return self._value
+
+    def observe(self, index: int) -> bool:
+        """Note that the outcome of the input at `index` has been seen; return whether that is news."""
+        if self._observed is None:
+            self._observed = set()
+        if index in self._observed:
+            return False
+        self._observed.add(index)
+        return True
+
+
+def is_genuine(call_id: str) -> bool:
+    """Return whether this process has given out `call_id`."""
+    digits = call_id.removeprefix(_PREFIX)
+    number, voucher = digits[:_DIGITS], digits[_DIGITS:]
+    return secrets.compare_digest(voucher.encode(), _voucher(number).encode())
+
+
+def identity_of(input: Input) -> CallIdentity:
+    """Return the identity of the function call that `input` belongs to; a batch shows that of its first input."""
+    if isinstance(input, Batch):
+        input = input.members[0]
+    with _naming:
+        if input.identity is None:
+            input.identity = CallIdentity()
+        identity: CallIdentity = input.identity
+    return identity
+
+
+def call_id_of(input: Input) -> str:
+    """Return the id of the function call that `input` belongs to."""
+    return identity_of(input).value
+
+
+def input_id_of(input: Input) -> str:
+    """Return the id of `input`."""
+    return input_id(identity_of(input), input.index)
+
+
+def input_id(identity: CallIdentity, index: int) -> str:
+    """Return the id of the input at `index` of a call: that of its call, and its place in it."""
+    return f"in-{identity.value[len(_PREFIX) :]}-{index}"
+
+
+def _voucher(number: str) -> str:
+    return hashlib.blake2b(number.encode(), key=_key, digest_size=_DIGITS // 2).hexdigest()

@@ -1,0 +1,394 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process backend, parent's side: a container whose slots are in an operating-system process of its own.
+
+Theory of operation. The worker process runs a local container, so slots, hooks, threads and tasks behave as there;
+this side turns what a pool asks of a container into messages, and messages into outcomes. It decides nothing: whose
+turn it is, what is tried again and what replaces a container that died is the pool machine's answer.
+
+Everything happens on the host's thread, save `send` and `cancel`, which post: many messages of one turn share a
+write. An input counts as run from the moment its message is queued. What was given to a container that died fails or
+is tried again; what only held a slot goes to another container.
+
+Work that was interrupted and does not return is ended with its process, since nothing else can end it: the
+container retires, so that it takes nothing more; when nothing but such work is left in it, it gets SIGTERM and,
+after the grace period, SIGKILL.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import signal
+import socket
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from actorpool._core._input import CANCELLED, FAILED, RUNNING, SUCCEEDED, Input
+from actorpool._host._sockets import SocketWatch, open_socket_watch
+from actorpool._wire import _messages as wire
+from actorpool._wire._codec import decode, encode_arguments
+from actorpool._wire._connection import Connection
+from actorpool._wire._errors import decode_error
+from actorpool._wire._faults import ConnectionClosed, EncodeError, WireError
+from actorpool.exception import ContainerDiedError, InvalidError
+
+from ._feed import Feed
+from ._variables import pack_context
+from ._worker_output import forward_line, forward_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from actorpool._host._base import Host
+    from actorpool._host._slots import Complete
+
+    from ._process_pool import ProcessPool
+    from ._template_client import Template
+    from ._workload import ContainerOwner
+
+__all__ = ["ProcessContainer"]
+
+logger = logging.getLogger("actorpool")
+
+# How long a process may take to be gone after SIGKILL, and the news of an end to follow the end of its socket, in
+# seconds.
+_KILLED_S: Final = 5.0
+
+
+class ProcessContainer:
+    """One container in a process of its own."""
+
+    __slots__ = (
+        "_complete",
+        "_connection",
+        "_doomed",
+        "_error",
+        "_feeds",
+        "_gone",
+        "_grace_s",
+        "_greeted",
+        "_host",
+        "_name",
+        "_numbers",
+        "_overdue",
+        "_owner",
+        "_pid",
+        "_pool",
+        "_ready",
+        "_running",
+        "_stopping",
+        "_template",
+        "_watch",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        pool: ProcessPool,
+        host: Host,
+        complete: Complete,
+        owner: ContainerOwner,
+        grace_s: float,
+    ) -> None:
+        self._name = name
+        self._pool = pool
+        self._host = host
+        self._complete = complete
+        self._owner = owner
+        self._grace_s = grace_s
+        self._numbers = itertools.count(1)
+        # {number of an input in messages: the input}, from the moment its message is queued until its end.
+        self._running: dict[int, Input] = {}
+        self._feeds: dict[int, Feed] = {}
+        # Numbers of interrupted inputs whose grace period is over.
+        self._overdue: set[int] = set()
+        self._template: Template | None = None
+        self._pid: int | None = None
+        self._connection: Connection | None = None
+        self._watch: SocketWatch | None = None
+        self._greeted = host.event()
+        self._gone = host.event()
+        self._error: BaseException | None = None
+        self._ready = False
+        self._stopping = False
+        # Whether it is given nothing more, because it is gone or about to be.
+        self._doomed = False
+
+    @property
+    def send(self) -> Callable[[Input], None]:
+        """What runs an input; see `ContainerBackend.send`."""
+        return self._send
+
+    def cancel(self, input: Input) -> None:
+        """Cancel the input in its process; if it does not return in time, its process ends."""
+        self._host.bridge.post(self._interrupt, input)
+
+    async def admit(self) -> None:
+        """Return at once: it needs none of this process's threads."""
+
+    async def start(self) -> None:
+        """Make the process, and have it make the user's object and run its enter hooks."""
+        start = self._pool.start_message(self._name, self._grace_s)
+        template = self._template = self._pool.template()
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        with theirs:
+            self._connection = Connection(ours, self._wake)
+            self._watch = open_socket_watch(self._host, ours, self._readable, self._flush)
+            pid = await template.fork(theirs, self._exited)
+        if self._gone.is_set():
+            assert self._error is not None
+            raise self._error
+        self._pid = pid
+        self._connection.post(start)
+        await self._greeted.wait()
+        if self._error is not None:
+            raise self._error
+
+    def abandon(self) -> None:
+        """Let the process end; nothing can be run on the loop any more. Threads: any."""
+        self._doomed = True
+        if self._connection is not None:
+            self._connection.close()
+
+    async def stop(self, leftover: Sequence[Input], grace_s: float) -> None:
+        """Have the process run its exit hooks and end; if it does not in time, end it."""
+        self._stopping = self._doomed = True
+        if self._ready and self._connection is not None:
+            self._connection.post(wire.Stop(grace_s))
+            # As long as its own steps may take: interrupted work, each hook, the threads.
+            await self._wait_until_gone(grace_s * (len(self._pool.workload.exit) + 2) + 1)
+            await self._end_process(signal.SIGTERM, grace_s)
+        await self._end_process(signal.SIGKILL, _KILLED_S)
+        if self._pid is not None:
+            logger.error(
+                "process %d of container %s is not gone %g s after SIGKILL", self._pid, self._name, _KILLED_S
+            )
+        self._close()
+
+    # -- inputs: any thread ----------------------------------------------------------------------
+
+    def _send(self, input: Input) -> None:
+        following: Input | None = input
+        while following is not None:
+            following = self._hand_over(following)
+
+    def _hand_over(self, input: Input) -> Input | None:
+        """Queue an input's message; return the one that takes its slot if it failed at that."""
+        # The payload is read before the state: whoever settles an input sets the state first.
+        args, kwargs, context, stream = input.args, input.kwargs, input.context, input.stream
+        if input.state != RUNNING:
+            return self._complete(input, CANCELLED, None)
+        if self._doomed:
+            # It holds a slot of a container that is gone: the pool takes it back.
+            return None
+        assert self._connection is not None
+        number = next(self._numbers)
+        try:
+            message = wire.Run(
+                number,
+                self._pool.number_of(input.target),
+                encode_arguments(args, kwargs or {}),
+                pack_context(context),
+                self._pool.call_id_of(input),
+                input.index,
+                input.attempt,
+                None if stream is None else stream.bound,
+            )
+            self._host.hold()
+            if stream is not None:
+                self._feeds[number] = Feed(stream, partial(self._give_credit, number))
+            self._running[number] = input
+            input.handle = number
+            self._connection.post(message)
+        except (EncodeError, WireError) as error:
+            if self._running.pop(number, None) is not None:
+                self._release(number)
+            refusal = InvalidError(
+                f"an input of '{input.target}' cannot be sent to a process container: {error}"
+            )
+            refusal.__cause__ = error
+            return self._complete(input, FAILED, refusal)
+        return None
+
+    def _give_credit(self, number: int, items: int) -> None:
+        if self._connection is not None:
+            self._connection.post(wire.Credit(number, items))
+
+    def _wake(self) -> None:
+        self._host.bridge.post(ProcessContainer._flush, self)
+
+    # -- the host's thread -----------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        assert self._connection is not None
+        assert self._watch is not None
+        try:
+            if not self._connection.flush():
+                self._watch.await_room()
+        except ConnectionClosed:
+            # What it had to say can still be read, and then its end.
+            return
+
+    def _readable(self) -> None:
+        assert self._connection is not None
+        try:
+            messages = self._connection.read()
+        except ConnectionClosed:
+            self._unhear(None)
+            return
+        except WireError as error:
+            self._unhear(error)
+            return
+        for message in messages:
+            self._receive(message)
+
+    def _unhear(self, error: WireError | None) -> None:
+        """Nothing more comes from the process: it is ending, or what it says makes no sense."""
+        assert self._watch is not None
+        self._doomed = True
+        self._watch.close()
+        if error is not None:
+            logger.error("container %s sent what is no message, and is ended: %s", self._name, error)
+            self._error = self._error or error
+        # The news of its end comes from the template; one that closed its socket and lives on is ended.
+        self._signal(signal.SIGKILL)
+
+    def _receive(self, message: wire.Message) -> None:
+        match message:
+            case wire.Ended():
+                self._end_input(message)
+            case wire.Item(number, value):
+                feed = self._feeds.get(number)
+                if feed is not None:
+                    feed.put(decode(value))
+            case wire.Output(stream, line):
+                forward_line(self._name, stream, line)
+            case wire.Record(fields):
+                forward_record(self._name, fields)
+            case wire.Ready():
+                self._ready = True
+                self._greeted.set()
+            case wire.StartFailed(error):
+                self._error = decode_error(error)
+                self._greeted.set()
+            case wire.Stopped():
+                pass
+            case _:
+                self._unhear(WireError(f"a {type(message).__name__} is no message of a worker"))
+
+    def _end_input(self, message: wire.Ended) -> None:
+        input = self._running.pop(message.number, None)
+        if input is None:
+            return
+        self._release(message.number)
+        following = self._complete(input, *self._outcome(message))
+        if following is not None:
+            self._send(following)
+        if self._overdue:
+            self._end_overdue()
+
+    def _outcome(self, message: wire.Ended) -> tuple[int, Any]:
+        if message.state != SUCCEEDED:
+            return message.state, decode_error(message.value)
+        try:
+            return SUCCEEDED, decode(message.value)
+        except WireError as error:
+            return FAILED, error
+
+    def _release(self, number: int) -> None:
+        self._feeds.pop(number, None)
+        self._overdue.discard(number)
+        self._host.release()
+
+    # -- interrupted work ------------------------------------------------------------------------
+
+    def _interrupt(self, input: Input) -> None:
+        number = input.handle
+        if not isinstance(number, int) or self._running.get(number) is not input:
+            # It has returned, or was never handed over.
+            return
+        assert self._connection is not None
+        if number in self._feeds:
+            self._connection.post(wire.CloseStream(number))
+        self._connection.post(wire.Cancel(number))
+        self._host.call_at(self._host.now() + self._grace_s, partial(self._expire, number))
+
+    def _expire(self, number: int) -> None:
+        if number in self._running and not self._doomed:
+            self._overdue.add(number)
+            self._owner.retire()
+            self._end_overdue()
+
+    def _end_overdue(self) -> None:
+        """End the process when it runs nothing but overdue work."""
+        if not self._doomed and self._overdue.issuperset(self._running):
+            self._doomed = True
+            logger.warning(
+                "container %s is ended: cancelled work in it has not returned after %g s",
+                self._name,
+                self._grace_s,
+            )
+            self._signal(signal.SIGTERM)
+            self._host.call_at(self._host.now() + self._grace_s, partial(self._signal, signal.SIGKILL))
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def _signal(self, number: int) -> None:
+        if self._pid is not None and self._template is not None:
+            self._template.kill(self._pid, number)
+
+    async def _end_process(self, number: int, patience_s: float) -> None:
+        if self._pid is not None:
+            self._signal(number)
+            await self._wait_until_gone(patience_s)
+
+    async def _wait_until_gone(self, seconds: float) -> None:
+        with self._host.move_on_after(seconds):
+            await self._gone.wait()
+
+    def _exited(self, status: int | None) -> None:
+        """Hear that the process has ended; what it said before comes first."""
+        self._pid = None
+        self._doomed = True
+        self._hear_the_rest()
+        error = self._error = self._error or _death(status)
+        self._gone.set()
+        self._greeted.set()
+        if self._ready and not self._stopping:
+            self._owner.lost(error, frozenset(self._running.values()))
+        self._close()
+
+    def _hear_the_rest(self) -> None:
+        if self._connection is not None:
+            try:
+                while messages := self._connection.read():
+                    for message in messages:
+                        self._receive(message)
+            except WireError:
+                # Its end; or garbage, of which the rest is of no use.
+                return
+
+    def _close(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+        if self._connection is not None:
+            self._connection.close()
+        for number in list(self._running):
+            del self._running[number]
+            self._release(number)
+
+
+def _death(status: int | None) -> ContainerDiedError:
+    """Return how a process ended, from its wait status; None if nobody knows."""
+    if status is None:
+        return ContainerDiedError("its process ended, and nobody knows how: its template ended before")
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return ContainerDiedError(f"its process exited with code {code}", exit_code=code)
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = "a signal without a name"
+    return ContainerDiedError(f"its process was killed by signal {-code} ({name})", signal=-code)

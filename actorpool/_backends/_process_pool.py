@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the process containers of one pool have in common, and what those of one app have: the template."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from actorpool._wire._codec import encode
+from actorpool._wire._messages import VERSION, Start
+from actorpool.exception import ExecutionError
+
+from ._code import modules_of, pack_workload
+from ._inside import in_template
+from ._template_client import Template
+from ._template_messages import Preload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actorpool._core._input import Input
+    from actorpool._host._base import Host
+
+    from ._workload import Target, Workload
+
+__all__ = ["ProcessPool", "Templates"]
+
+
+class Templates:
+    """The template of one running app: made when it is needed, and again if it has ended. Host thread only."""
+
+    __slots__ = ("_closed", "_host", "_modules", "_past", "_template")
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._template: Template | None = None
+        # Those that are gone and were not seen to have ended yet.
+        self._past: list[Template] = []
+        self._modules: set[str] = set()
+        self._closed = False
+
+    def get(self, modules: tuple[str, ...]) -> Template:
+        """Return the template, which has imported `modules` by the time it forks.
+
+        Raises:
+            ExecutionError: If this process is a template itself, or the app is being closed.
+        """
+        if in_template():
+            raise ExecutionError(
+                "a module that is imported for process containers runs an app with such containers; put what "
+                "runs it under `if __name__ == '__main__':`"
+            )
+        if self._closed:
+            raise ExecutionError("the app is closing: it makes no further process container")
+        template = self._template
+        if template is None or template.closed:
+            self._past = [past for past in (*self._past, template) if past is not None and not past.ended]
+            template = self._template = Template(self._host)
+            self._modules.clear()
+        missing = tuple(module for module in modules if module not in self._modules)
+        if missing or not self._modules:
+            self._modules.update(missing)
+            template.preload(Preload(missing, tuple(sys.path), tuple(sys.argv), os.getcwd()))
+        return template
+
+    async def close(self) -> None:
+        """End the template, and wait until it has; its containers have stopped."""
+        self._closed = True
+        for template in (*self._past, self._template):
+            if template is not None:
+                await template.close()
+
+    def abandon(self) -> None:
+        """End it and all its containers without the loop, which is gone. Threads: any."""
+        self._closed = True
+        for template in (*self._past, self._template):
+            if template is not None:
+                template.abandon()
+
+
+class ProcessPool:
+    """What the process containers of one pool share."""
+
+    __slots__ = ("_block_warning_s", "_numbers", "_packed", "_templates", "call_id_of", "workload")
+
+    def __init__(
+        self,
+        workload: Workload,
+        templates: Callable[[], Templates],
+        call_id_of: Callable[[Input], str],
+        block_warning_s: float | None,
+    ) -> None:
+        self.workload: Workload = workload
+        self.call_id_of: Callable[[Input], str] = call_id_of
+        """Returns the id of the call that an input belongs to."""
+        self._templates = templates
+        self._block_warning_s = block_warning_s
+        self._numbers = {target: number for number, target in enumerate(workload.targets)}
+        self._packed: bytes | None = None
+
+    def template(self) -> Template:
+        """Return what forks this pool's containers; see `Templates.get`."""
+        return self._templates().get(modules_of(self.workload))
+
+    def number_of(self, target: Target) -> int:
+        """Return what messages call `target`."""
+        return self._numbers[target]
+
+    def start_message(self, name: str, grace_s: float) -> Start:
+        """Return the first message to container `name`.
+
+        Raises:
+            InvalidError: If the code cannot be sent to another process.
+        """
+        if self._packed is None:
+            self._packed = pack_workload(self.workload)
+        code = encode(self._packed)
+        return Start(VERSION, name, code, self.workload.max_inputs, grace_s, self._block_warning_s)

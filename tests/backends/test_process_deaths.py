@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whoever is killed, each input has its one outcome, and no process, descriptor or shared memory is left."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.backends import process_app as users
+from tests.backends.process_app import app
+
+pytestmark = [
+    pytest.mark.timeout(60),
+    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc"),
+]
+
+# How long a process may live on after its parent, in seconds.
+ORPHAN_S = 2.0
+
+
+def children_of(parents: set[int]) -> dict[int, str]:
+    """Return {process: state} of the children of `parents`."""
+    found: dict[int, str] = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) in parents:
+                found[int(entry)] = fields[0]
+    return found
+
+
+def containers() -> list[int]:
+    """Return the processes of this process's containers."""
+    return list(children_of(set(children_of({os.getpid()}))))
+
+
+def test_containers_killed_at_random_lose_no_input_and_yield_none_twice() -> None:
+    descriptors = len(os.listdir("/proc/self/fd"))
+    chance = random.Random(1)
+    kills = 0
+    results: list[int] = []
+
+    with app.run():
+        for result in users.slow_square.map(range(1_500)):
+            results.append(result)
+            # Seldom enough for some containers to get past their start.
+            if not len(results) % 100 and (alive := containers()):
+                try:
+                    os.kill(chance.choice(alive), signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+                kills += 1
+        statistics = users.slow_square.statistics()
+
+    assert [x * x for x in range(1_500)] == results
+    assert (1_500, 0) == (statistics.succeeded, statistics.failed)
+    assert kills > 0
+    assert [] == containers()
+    assert {} == children_of({os.getpid()})
+    assert descriptors == len(os.listdir("/proc/self/fd"))
+
+
+def test_the_template_may_be_killed_and_another_one_is_made() -> None:
+    with app.run():
+        first = users.where.remote()[0]
+        (template,) = children_of({os.getpid()})
+        os.kill(template, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while users.where.statistics().containers:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert first != users.where.remote()[0]
+
+
+def test_when_the_parent_is_killed_nothing_is_left_within_two_seconds() -> None:
+    program = (
+        "import sys, time\n"
+        "from tests.backends.process_app import app, slow_square, nap, where\n"
+        "with app.run():\n"
+        "    print(where.remote()[0], flush=True)\n"
+        "    [nap.spawn(60) for _ in range(2)]\n"
+        "    list(slow_square.map(range(20)))\n"
+        "    print('running', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    try:
+        assert parent.stdout is not None
+        assert parent.stdout.readline().strip().isdigit()
+        assert "running" == parent.stdout.readline().strip()
+        templates = set(children_of({parent.pid}))
+        family = {*templates, *children_of(templates)}
+        assert len(family) > 3
+        parent.kill()
+        killed_at = time.monotonic()
+        while any(os.path.exists(f"/proc/{pid}") for pid in family):
+            assert time.monotonic() - killed_at < ORPHAN_S
+            time.sleep(0.01)
+    finally:
+        parent.kill()
+        parent.wait()
+        assert parent.stdout is not None
+        parent.stdout.close()
