@@ -18,6 +18,7 @@ from ._actors._autoscaler import ScalingRecord as ScalingRecord
 from ._batched import batched as batched
 from ._core._config import AutoscalerSettings as AutoscalerSettings
 from ._core._config import Limits as Limits
+from ._core._config import Recycle as Recycle
 from ._core._scaling import Decision as Decision
 from ._core._scaling import ScalingPolicy as ScalingPolicy
 from ._core._scaling import Snapshot as Snapshot
@@ -58,6 +59,7 @@ __all__ = [
     "FunctionStatistics",
     "FunctionStats",
     "Limits",
+    "Recycle",
     "LocalEntrypoint",
     "Obj",
     "Period",

@@ -19,6 +19,7 @@ from actorpool._core._config import (
     AutoscalerSettings,
     Concurrency,
     Limits,
+    Recycle,
     Restart,
     check_seconds,
 )
@@ -87,6 +88,7 @@ SETTINGS: Final = (
     "max_containers",
     "min_containers",
     "policy",
+    "recycle",
     "retries",
     "scaledown_window",
     "schedule",
@@ -130,6 +132,27 @@ def check_backend(backend: object) -> None:
     """
     if backend is not None and backend not in BACKENDS:
         raise InvalidError(f"backend must be {' or '.join(map(repr, BACKENDS))}, not {backend!r}")
+
+
+def recycle_of(recycle: Recycle | None, single_use: bool, backend: str) -> Recycle:
+    """Return when containers are replaced, from a decorator's arguments.
+
+    Raises:
+        InvalidError: If they contradict each other, or the backend cannot do it.
+    """
+    if recycle is None:
+        return Recycle(inputs=1 if single_use else None)
+    if not isinstance(recycle, Recycle):
+        raise InvalidError(f"recycle must be an actorpool.Recycle, not {recycle!r}")
+    if single_use:
+        raise InvalidError("single_use_containers=True is Recycle(inputs=1) already: give one of the two")
+    if recycle.memory_mib is not None and backend == "local":
+        raise InvalidError(
+            "Recycle(memory_mib=...) is for process containers, whose memory is their own; add backend='process'"
+        )
+    if recycle.memory_mib is not None and not os.path.exists("/proc/self/statm"):
+        raise InvalidError("Recycle(memory_mib=...) needs Linux: elsewhere nobody tells the memory of a process")
+    return recycle
 
 
 def bounded_by_processors(settings: AutoscalerSettings) -> AutoscalerSettings:
@@ -189,7 +212,7 @@ class PoolSpec:
     timeout: float
     startup_timeout: float
     retry: RetryPolicy | None
-    recycle_after: int | None
+    recycle: Recycle
     policy: Callable[[], ScalingPolicy]
     batching: Batching | None = None
     backend: str = "local"
@@ -222,7 +245,7 @@ class PoolSpec:
             "restart": Restart(),
             "timeout": self.timeout,
             "retry": self.retry,
-            "recycle_after": self.recycle_after,
+            "recycle_after": self.recycle.inputs,
             "grace_s": runtime.grace_s,
             "kind": "class" if workload.bound else "function",
         }
@@ -254,6 +277,7 @@ class PoolSpec:
             threads=0 if process else workload.threads,
             referenced=referenced,
             abandons=not process,
+            recycle_age_s=self.recycle.age,
         )
         return supervisor
 
@@ -262,7 +286,9 @@ class PoolSpec:
         from actorpool._backends._process import ProcessContainer
         from actorpool._backends._process_pool import ProcessPool
 
-        pool = ProcessPool(self.workload, runtime.templates, call_id_of, runtime.block_warning_s)
+        pool = ProcessPool(
+            self.workload, runtime.templates, call_id_of, runtime.block_warning_s, self.recycle
+        )
 
         def make(name: str, owner: ContainerOwner) -> ContainerBackend:
             complete = supervisor().dispatcher.complete
@@ -345,6 +371,7 @@ def pool_spec(
     timeout: float,
     startup_timeout: float | None,
     single_use_containers: bool,
+    recycle: Recycle | None,
     policy: Callable[[], ScalingPolicy] | None,
     backend: str,
 ) -> PoolSpec:
@@ -384,7 +411,7 @@ def pool_spec(
         timeout=timeout,
         startup_timeout=timeout if startup_timeout is None else startup_timeout,
         retry=RetryPolicy.of(retries),
-        recycle_after=1 if single_use_containers else None,
+        recycle=recycle_of(recycle, single_use_containers, backend),
         policy=WindowPolicy if policy is None else policy,
         backend=backend,
     )

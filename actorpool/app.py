@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, datacl
 
 from actorpool._backends._places import handle_at, is_importable
 from actorpool._backends._workload import Target, Workload
-from actorpool._core._config import Concurrency, Limits, check_seconds
+from actorpool._core._config import Concurrency, Limits, Recycle, check_seconds
 from actorpool._core._schedule import Cron, Period
 from actorpool.exception import InvalidError
 
@@ -168,6 +168,7 @@ class App:
         schedule: Cron | Period | None = None,
         is_generator: bool | None = None,
         single_use_containers: bool = False,
+        recycle: Recycle | None = None,
         limits: Limits | None = None,
         policy: PolicyFactory | None = None,
         backend: str | None = None,
@@ -187,6 +188,7 @@ class App:
             schedule: Run without arguments at these times, while the app is running.
             is_generator: What the function is found to be anyway; a value that contradicts it is refused.
             single_use_containers: Whether a container ends after one input.
+            recycle: When a container is replaced: after so many inputs, at an age, or above a size; default never.
             limits: Limits of this function; default the app's.
             policy: Makes the function's scaling policy; default the app's.
             backend: Where its containers are: "local" or "process"; default the app's.
@@ -215,6 +217,7 @@ class App:
                     "timeout": timeout,
                     "startup_timeout": startup_timeout,
                     "single_use_containers": single_use_containers,
+                    "recycle": recycle,
                     "limits": self._contents.limits if limits is None else limits,
                     "policy": self._policy if policy is None else policy,
                     "backend": self._backend if backend is None else backend,
@@ -296,6 +299,7 @@ class App:
         timeout: float = 300,
         startup_timeout: float | None = None,
         single_use_containers: bool = False,
+        recycle: Recycle | None = None,
         limits: Limits | None = None,
         policy: PolicyFactory | None = None,
         backend: str | None = None,
@@ -340,6 +344,7 @@ class App:
                 timeout=timeout,
                 startup_timeout=startup_timeout,
                 single_use_containers=single_use_containers,
+                recycle=recycle,
                 limits=self._contents.limits if limits is None else limits,
                 policy=self._policy if policy is None else policy,
                 backend=self._backend if backend is None else backend,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from actorpool._backends._workload import ContainerBackend, ContainerOwner
     from actorpool._core._container import Container
     from actorpool._core._input import Input
-    from actorpool._host._base import CancelScope, Host
+    from actorpool._host._base import CancelScope, Host, TimerHandle
 
     from ._dispatch import Dispatcher
 
@@ -44,6 +44,7 @@ class ContainerActor:
         "_lost",
         "_make_backend",
         "_record",
+        "_recycle_age_s",
         "_report",
         "_started",
         "_starting",
@@ -69,6 +70,7 @@ class ContainerActor:
         *,
         startup_timeout_s: float | None,
         grace_s: float,
+        recycle_age_s: float | None = None,
     ) -> None:
         self._record = record
         self.name = name
@@ -79,6 +81,7 @@ class ContainerActor:
         """The way to the pool that this container belongs to."""
         self._startup_timeout_s = startup_timeout_s
         self._grace_s = grace_s
+        self._recycle_age_s = recycle_age_s
         self._stop = host.event()
         self._backend: ContainerBackend | None = None
         self._starting: CancelScope | None = None
@@ -102,14 +105,19 @@ class ContainerActor:
         self.send = backend.send
         self.cancel = backend.cancel
         error: BaseException | None = None
+        age: TimerHandle | None = None
         try:
             error = await self._start(backend)
             if error is None:
                 self._started = True
                 if self._record.phase is Phase.STARTING:
                     self._report(fx.ContainerReady(self._record))
+                if self._recycle_age_s is not None:
+                    age = self._host.call_at(self._host.now() + self._recycle_age_s, self.retire)
                 await self._stop.wait()
         finally:
+            if age is not None:
+                age.cancel()
             # Also when the app is being cancelled from outside.
             leftover = list(self._record.inputs)
             await self._host.shielded(lambda: backend.stop(leftover, self._grace_s), math.inf)

@@ -54,6 +54,7 @@ class Supervisor:
         threads: int = 0,
         referenced: Callable[[], bool] | None = None,
         abandons: bool = True,
+        recycle_age_s: float | None = None,
     ) -> None:
         self.name = name
         self.title: str = pool.title
@@ -63,6 +64,7 @@ class Supervisor:
         self._referenced = referenced
         # Whether interrupted work may go on for as long as it likes; else its container is ended, which says so.
         self._abandons = abandons
+        self._recycle_age_s = recycle_age_s
         self.forget: Callable[[], bool] | None = None
         """Set by the runtime: drop this supervisor from the app unless a handle refers to it; True if dropped."""
         self.dispatcher: Dispatcher = Dispatcher(pool, host, self._attend, self.tell)
@@ -263,6 +265,7 @@ class Supervisor:
                         self.dispatcher,
                         startup_timeout_s=self._startup_timeout_s,
                         grace_s=self._grace_s,
+                        recycle_age_s=self._recycle_age_s,
                     )
                     container.handle = actor
                     assert self._nursery is not None

@@ -22,6 +22,7 @@ import os
 import signal
 import socket
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from actorpool._core._input import CANCELLED, FAILED, RUNNING, SUCCEEDED, Input
@@ -54,6 +55,8 @@ logger = logging.getLogger("actorpool")
 # How long a process may take to be gone after SIGKILL, and the news of an end to follow the end of its socket, in
 # seconds.
 _KILLED_S: Final = 5.0
+# How often the memory of a process is looked at, at most, in seconds.
+_WEIGH_S: Final = 0.1
 
 
 class ProcessContainer:
@@ -80,6 +83,7 @@ class ProcessContainer:
         "_stopping",
         "_template",
         "_watch",
+        "_weigh_at",
     )
 
     def __init__(
@@ -112,6 +116,7 @@ class ProcessContainer:
         self._error: BaseException | None = None
         self._ready = False
         self._stopping = False
+        self._weigh_at = 0.0
         # Whether it is given nothing more, because it is gone or about to be.
         self._doomed = False
 
@@ -288,6 +293,19 @@ class ProcessContainer:
             self._send(following)
         if self._overdue:
             self._end_overdue()
+        if self._pool.max_memory < inf:
+            self._weigh()
+
+    def _weigh(self) -> None:
+        """Retire when the process has grown too big; looked at now and then."""
+        now = self._host.now()
+        if now >= self._weigh_at and self._pid is not None:
+            self._weigh_at = now + _WEIGH_S
+            size = resident_bytes(self._pid)
+            if size is not None and size > self._pool.max_memory:
+                logger.info("container %s is replaced: it has %d MiB in memory", self._name, size >> 20)
+                self._weigh_at = inf
+                self._owner.retire()
 
     def _outcome(self, message: wire.Ended) -> tuple[int, Any]:
         if message.state != SUCCEEDED:
@@ -378,6 +396,15 @@ class ProcessContainer:
         for number in list(self._running):
             del self._running[number]
             self._release(number)
+
+
+def resident_bytes(pid: int) -> int | None:
+    """Return the resident memory of a process; None if it is gone, or where only `ps` could tell."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def _death(status: int | None) -> ContainerDiedError:

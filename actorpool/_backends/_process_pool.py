@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from math import inf
 from typing import TYPE_CHECKING
 
 from actorpool._wire._codec import encode
@@ -19,6 +20,7 @@ from ._template_messages import Preload
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from actorpool._core._config import Recycle
     from actorpool._core._input import Input
     from actorpool._host._base import Host
 
@@ -82,7 +84,15 @@ class Templates:
 class ProcessPool:
     """What the process containers of one pool share."""
 
-    __slots__ = ("_block_warning_s", "_numbers", "_packed", "_templates", "call_id_of", "workload")
+    __slots__ = (
+        "_block_warning_s",
+        "_numbers",
+        "_packed",
+        "_templates",
+        "call_id_of",
+        "max_memory",
+        "workload",
+    )
 
     def __init__(
         self,
@@ -90,7 +100,10 @@ class ProcessPool:
         templates: Callable[[], Templates],
         call_id_of: Callable[[Input], str],
         block_warning_s: float | None,
+        recycle: Recycle,
     ) -> None:
+        self.max_memory: float = inf if recycle.memory_mib is None else recycle.memory_mib * 2**20
+        """Bytes of memory above which a container is replaced."""
         self.workload: Workload = workload
         self.call_id_of: Callable[[Input], str] = call_id_of
         """Returns the id of the call that an input belongs to."""

@@ -19,6 +19,7 @@ __all__ = [
     "AutoscalerSettings",
     "Concurrency",
     "Limits",
+    "Recycle",
     "Restart",
     "Unset",
     "check_count",
@@ -189,6 +190,29 @@ class Limits:
         ):
             check_count(name, getattr(self, name), least=1)
         check_seconds("results_kept_s", self.results_kept_s)
+
+
+@frozen(kw_only=True)
+class Recycle:
+    """When a container has done enough: it takes nothing further, finishes what it runs, and another one follows.
+
+    Raises:
+        InvalidError: If a value is out of range.
+    """
+
+    inputs: int | None = None
+    """Inputs it has run (at least 1); None for any number."""
+    age: float | None = None
+    """Seconds since it was ready (> 0); None for any age."""
+    memory_mib: int | None = None
+    """Resident memory of a process container, in MiB (at least 1), looked at as its inputs end; None for any."""
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("inputs", "memory_mib"):
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name), least=1)
+        if self.age is not None:
+            check_seconds("age", self.age)
 
 
 @frozen

@@ -70,7 +70,7 @@ class ContainerExited:
 
 @frozen
 class ContainerRetired:
-    """A container is to take nothing more: interrupted work holds it, and it will be ended for that."""
+    """A container is to take nothing more: it is too old, too big, or interrupted work holds it."""
 
     container: Container
 

@@ -159,3 +159,12 @@ class Counter:
 def slow_square(x: int) -> int:
     time.sleep(0.012)
     return x * x
+
+
+hoarded: list[bytes] = []
+
+
+@app.function(recycle=modal.Recycle(memory_mib=150), max_containers=1)
+def hoard(mib: int) -> int:
+    hoarded.append(os.urandom(1 << 20) * mib)
+    return os.getpid()
