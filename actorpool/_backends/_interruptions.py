@@ -3,9 +3,11 @@
 
 Theory of operation. CPython raises an exception asked for in another thread at that thread's next step of Python
 code, whichever that is. So a call is known here from before its user code begins until after it has ended, and an
-exception is asked for only while it is known, under the lock. Whoever ends the call takes back, under the same lock,
-what was asked for and not raised yet: afterwards nothing can arrive. The exception may fall into the ending
-itself, which is why that is tried again; it is raised once, so the second attempt goes through.
+exception is asked for only while it is known, under the lock. Whoever ends the call has what was asked for arrive,
+under the same lock: afterwards nothing can. Since nobody can tell whether it has arrived already, it is asked for once
+more, which makes it one that is still to arrive. To take it back instead would leave Python 3.11 looking for it for
+ever, at the start of a function that is traced. The exception may fall into the ending itself, which is why that is
+tried again.
 
 Code of ours that user code calls, such as the writing of a line, must not stop half-way. It runs shielded: what
 was asked for before is raised before it begins, what is asked for meanwhile when it is over.
@@ -35,6 +37,8 @@ _set_exception.restype = ctypes.c_int
 @define(eq=False)
 class _Call:
     thread: int
+    asked: bool = False
+    """Whether an exception was asked for, arrived or not."""
     wanted: bool = False
     """Whether to interrupt it when its shields are down."""
     shields: int = 0
@@ -78,6 +82,7 @@ class Interruptions:
             if call.shields:
                 call.wanted = True
             else:
+                call.asked = True
                 _ask(call.thread)
             return True
 
@@ -96,6 +101,7 @@ class Interruptions:
                 call.shields -= 1
                 if call.wanted and not call.shields:
                     call.wanted = False
+                    call.asked = True
                     _ask(call.thread)
 
     def _begin(self, key: Hashable) -> None:
@@ -108,8 +114,10 @@ class Interruptions:
         thread = threading.get_ident()
         with self._lock:
             self._calls.pop(key, None)
+            call = self._by_thread.get(thread)
+            if call is not None and call.asked:
+                _meet(thread)
             self._by_thread.pop(thread, None)
-            _take_back(thread)
 
 
 def _step() -> None:
@@ -120,5 +128,11 @@ def _ask(thread: int) -> None:
     _set_exception(thread, id(InputCancellation))
 
 
-def _take_back(thread: int) -> None:
-    _set_exception(thread, None)
+def _meet(thread: int) -> None:
+    """Have one exception arrive here, in the thread that is given."""
+    try:
+        _ask(thread)
+        while True:
+            _step()
+    except InputCancellation:
+        return
