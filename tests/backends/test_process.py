@@ -26,6 +26,12 @@ Run = Callable[..., Any]
 pytestmark = pytest.mark.timeout(60)
 
 
+@pytest.fixture(params=["asyncio", "trio"])
+def host_name(request: pytest.FixtureRequest) -> str:
+    """One of each kind: processes take their time to start, and uvloop watches sockets as the other loop does."""
+    return str(request.param)
+
+
 # To a type checker a class of another module has no parameters.
 COUNTER: Any = users.Counter
 

@@ -24,7 +24,7 @@ RUNNERS = pytest.mark.parametrize("runner", [run_virtual, run_virtual_trio])
 
 
 @pytest.mark.slow
-def test_an_hour_of_timers_passes_in_no_time(run_virtually: Run, virtual_host_name: str) -> None:
+def test_an_hour_of_timers_passes_in_no_time(run_virtually: Run) -> None:
     async def main() -> tuple[int, float]:
         host = current_host()
         fired: list[float] = []
@@ -44,8 +44,8 @@ def test_an_hour_of_timers_passes_in_no_time(run_virtually: Run, virtual_host_na
 
     before = time.perf_counter()
     assert (9600, 3600.0) == run_virtually(main)
-    # 0.07 s on asyncio and 0.3 s on trio when alone on the machine.
-    assert time.perf_counter() - before < (2.0 if virtual_host_name == "trio" else 0.5)
+    # 0.07 s on asyncio and 0.3 s on trio when alone on the machine; an hour if it were a real clock.
+    assert time.perf_counter() - before < 60.0
 
 
 def test_no_timer_runs_before_its_instant_however_near_that_is(run_virtually: Run) -> None:

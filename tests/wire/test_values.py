@@ -232,7 +232,7 @@ def test_functions_that_only_cloudpickle_can_send_arrive() -> None:
         ([Unpicklable()], "the value[0]"),
         ({3: Unpicklable()}, "the value[3]"),
     ],
-    ids=str,
+    ids=["itself", "in-tuple", "in-dict", "in-key", "beside-bytes", "unpicklable", "unpicklable-in-dict"],
 )
 def test_a_value_that_cannot_be_sent_is_named_by_its_place(value: object, path: str) -> None:
     with pytest.raises(EncodeError) as caught:
