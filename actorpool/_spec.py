@@ -151,7 +151,9 @@ def recycle_of(recycle: Recycle | None, single_use: bool, backend: str) -> Recyc
             "Recycle(memory_mib=...) is for process containers, whose memory is their own; add backend='process'"
         )
     if recycle.memory_mib is not None and not os.path.exists("/proc/self/statm"):
-        raise InvalidError("Recycle(memory_mib=...) needs Linux: elsewhere nobody tells the memory of a process")
+        raise InvalidError(
+            "Recycle(memory_mib=...) needs Linux: elsewhere nobody tells the memory of a process"
+        )
     return recycle
 
 
