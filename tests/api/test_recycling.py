@@ -90,4 +90,4 @@ def test_contradictions_are_refused_where_they_are_written() -> None:
         app.function(recycle=5)(lambda: None)  # type: ignore[arg-type]
     for wrong in ({"inputs": 0}, {"age": 0}, {"memory_mib": 0}, {"age": "1"}):
         with pytest.raises(InvalidError):
-            modal.Recycle(**wrong)  # type: ignore[arg-type]
+            modal.Recycle(**wrong)
