@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from actorpool._core import _effects as fx
 from actorpool._core._batching import Batch, Batching, BatchingPool
 from actorpool._core._config import Limits
+from actorpool._core._container import Phase
 from actorpool._core._input import CANCELLED, FAILED, PENDING, RUNNING, SUCCEEDED, TIMED_OUT, Input
 from actorpool.exception import ClosedError, InvalidError, ResourceExhaustedError
 from tests.core.pools import Rig
@@ -396,3 +397,23 @@ class BatchingMachine(RuleBasedStateMachine):
 
 
 TestBatchingMachine = BatchingMachine.TestCase
+
+
+def test_a_batch_that_a_dead_container_was_never_given_is_the_next_to_run() -> None:
+    rig = BatchingRig(size=2, max_containers=1)
+    rig.start()
+    first, second = rig.give(1), rig.give(2)
+    rig.attend()
+    later = [rig.give(3), rig.give(4)]
+    rig.attend()
+    (container,) = rig.in_phase(Phase.READY)
+    assert RUNNING == first.state
+
+    rig.exited(container, OSError("killed"), frozenset())
+
+    assert 4 == rig.pool.pending
+    rig.attend()
+    (replacement,) = rig.in_phase(Phase.STARTING)
+    rig.ready(replacement)
+    assert [RUNNING, RUNNING] == [first.state, second.state]
+    assert [PENDING, PENDING] == [input.state for input in later]

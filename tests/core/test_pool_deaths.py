@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from actorpool._core import _effects as fx
+from actorpool._core._config import Limits
 from actorpool._core._container import Phase
 from actorpool._core._input import CANCELLED, FAILED, PENDING, RUNNING
 from actorpool.exception import ContainerDiedError
@@ -25,6 +26,18 @@ def test_what_a_dead_container_was_never_given_waits_before_all_others_and_fails
     rig.ready(replacement)
     assert [RUNNING, RUNNING, PENDING] == [input.state for input in (first, second, third)]
     assert (1, 1) == (first.attempt, second.attempt)
+
+
+def test_a_spawned_input_is_counted_as_such_when_it_is_taken_back() -> None:
+    rig = Rig(max_containers=1, limits=Limits(max_pending=1))
+    (container,) = rig.start()
+    spawned = rig.spawn()
+
+    rig.exited(container, OSError("killed"), frozenset())
+
+    assert (PENDING, 1) == (spawned.state, rig.pool.pending)
+    # It takes no place of those who are waited for.
+    assert 1 == rig.pool.room()
 
 
 def test_what_a_dead_container_was_never_given_takes_a_free_slot_at_once() -> None:
