@@ -7,10 +7,10 @@ happened, to which object, the numbers, and what to do. Data that a program may 
 * `InvalidError`, `NotFoundError`, `ExecutionError`: the caller's code is to be changed.
 * `ResourceExhaustedError`: a limit was reached; the call may be tried again later.
 * `FunctionTimeoutError`, `RemoteError`, `ContainerDiedError`: what became of one input.
-* `AsyncUsageWarning`*: a warning.
+* `InputCancellation`*, `AsyncUsageWarning`*: seen inside an input, or issued as a warning.
 * `OutputExpiredError`: what became of the result of one call.
-* `AlreadyExistsError`, `InputCancellation`*, `DeprecationError`*: never raised here. A
-  program that was written for Modal may name them in an `except` clause or a warning filter, and is to run.
+* `AlreadyExistsError`, `DeprecationError`*: never raised here. A program that was written for Modal may name
+  them in an `except` clause or a warning filter, and is to run.
 
 This module holds no behaviour and imports nothing of actorpool.
 """
@@ -168,7 +168,10 @@ class InternalError(Error):
 
 
 class InputCancellation(BaseException):
-    """An input was cancelled. Never raised here: an async function gets its event loop's own cancellation."""
+    """Raised in a synchronous input that is cancelled and has its process container to itself.
+
+    An asynchronous input gets its event loop's own cancellation; a thread of this process cannot be interrupted.
+    """
 
 
 class DeprecationError(UserWarning):

@@ -21,7 +21,7 @@ _shared: dict[str, Any] = {
     "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 }
 settings.register_profile("dev", max_examples=30, stateful_step_count=30, **_shared)
-settings.register_profile("ci", max_examples=50, stateful_step_count=40, **_shared)
+settings.register_profile("ci", max_examples=100, stateful_step_count=40, **_shared)
 settings.register_profile("deep", max_examples=5_000, stateful_step_count=100, **_shared)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 

@@ -52,8 +52,7 @@ __all__ = ["ProcessContainer"]
 
 logger = logging.getLogger("actorpool")
 
-# How long a process may take to be gone after SIGKILL, and the news of an end to follow the end of its socket, in
-# seconds.
+# How long a process may take to be gone after SIGKILL, in seconds.
 _KILLED_S: Final = 5.0
 # How often the memory of a process is looked at, at most, in seconds.
 _WEIGH_S: Final = 0.1

@@ -56,12 +56,14 @@ class Templates:
         if self._closed:
             raise ExecutionError("the app is closing: it makes no further process container")
         template = self._template
+        fresh = template is None or template.closed
         if template is None or template.closed:
             self._past = [past for past in (*self._past, template) if past is not None and not past.ended]
             template = self._template = Template(self._host)
             self._modules.clear()
         missing = tuple(module for module in modules if module not in self._modules)
-        if missing or not self._modules:
+        # A fresh one is told where to find modules in any case.
+        if missing or fresh:
             self._modules.update(missing)
             template.preload(Preload(missing, tuple(sys.path), tuple(sys.argv), os.getcwd()))
         return template

@@ -16,10 +16,7 @@ import pytest
 from tests.backends import process_app as users
 from tests.backends.process_app import app
 
-pytestmark = [
-    pytest.mark.timeout(60),
-    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc"),
-]
+pytestmark = pytest.mark.timeout(60)
 
 # How long a process may live on after its parent, in seconds.
 ORPHAN_S = 2.0
@@ -64,7 +61,7 @@ def test_containers_killed_at_random_lose_no_input_and_yield_none_twice() -> Non
 
     assert [x * x for x in range(1_500)] == results
     assert (1_500, 0) == (statistics.succeeded, statistics.failed)
-    assert kills > 0
+    assert kills >= 3
     assert [] == containers()
     assert {} == children_of({os.getpid()})
     assert descriptors == len(os.listdir("/proc/self/fd"))
