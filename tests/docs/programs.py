@@ -7,8 +7,9 @@ A fenced `python` block is a whole program. A comment on the lines above its fen
 * `<!-- no-run: reason -->`: it is not run (a signature, a fragment), for the reason given;
 * `<!-- output -->` above a `text` block: that block is exactly what the program before it prints.
 
-A program with a local entrypoint is run by `actorpool run`, any other one by `python`. An example documents
-its commands in its module docstring, on lines that begin with `$ `; each is run, and must end by itself.
+A program with a local entrypoint is run by `actorpool run`, one with tests by pytest, any other one by `python`. An
+example documents its commands in its module docstring, on lines that begin with `$ `; each is run, and must end by
+itself.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
 TIMEOUT_S = 60.0
+# With the plugin of this tree, installed or not, and nobody else's.
+PYTEST = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "_actorpool_pytest"]
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<language>\w*)")
 _COMMENT = re.compile(r"^ *<!-- (?P<word>continues|no-run|output)(?:: *(?P<reason>.*?))? *-->$")
@@ -103,9 +106,10 @@ def commands(example: Path) -> list[str]:
 
 def run_program(source: str, folder: Path) -> str:
     """Run a program in a folder of its own and return what it prints."""
-    path = folder / "program.py"
+    tests = re.search(r"^def test_", source, re.MULTILINE) is not None
+    path = folder / ("test_program.py" if tests else "program.py")
     path.write_text(source, "utf-8")
-    how = ["-m", "actorpool", "run"] if ".local_entrypoint(" in source else []
+    how = ["-m", "actorpool", "run"] if ".local_entrypoint(" in source else PYTEST if tests else []
     return _run([*how, path.name], folder)
 
 
@@ -121,6 +125,7 @@ def _run(arguments: list[str], cwd: Path) -> str:
     done = subprocess.run(
         [sys.executable, "-W", "error", *arguments],
         cwd=cwd,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -82,6 +82,12 @@ def test_a_program_that_fails_or_warns_fails_its_test(tmp_path: Path) -> None:
             subject.run_program(source, tmp_path)
 
 
+def test_a_program_of_tests_is_run_by_pytest(tmp_path: Path) -> None:
+    assert "1 passed" in subject.run_program("def test_sum():\n    assert 4 == 2 + 2\n", tmp_path)
+    with pytest.raises(AssertionError, match="1 failed"):
+        subject.run_program("def test_sum():\n    assert 5 == 2 + 2\n", tmp_path)
+
+
 def test_a_command_that_cannot_be_run_is_no_documentation() -> None:
     with pytest.raises(AssertionError, match="begins with one of"):
         subject.run_command("curl examples/x.py")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from configparser import ConfigParser
 from email.message import Message
 from email.parser import Parser
 from importlib.metadata import EntryPoint
@@ -77,7 +78,7 @@ def _build(source: Path, target: Path, *kinds: str) -> None:
 
 def _tree() -> set[str]:
     files = (path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return {path.relative_to(ROOT).as_posix() for path in files}
+    return {path.relative_to(ROOT).as_posix() for path in files} | {"_actorpool_pytest.py"}
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
@@ -115,11 +116,25 @@ def test_the_wheel_asks_for_no_more_than_the_core_needs(built: Built) -> None:
 
 
 def test_the_command_of_the_wheel_can_be_called(built: Built) -> None:
-    section, command = built.about("entry_points.txt").strip().splitlines()
-    name, _, value = (part.strip() for part in command.partition("="))
+    points = ConfigParser()
+    points.read_string(built.about("entry_points.txt"))
 
-    assert ("[console_scripts]", "actorpool") == (section, name)
+    assert ["console_scripts", "pytest11"] == points.sections()
+    ((name, value),) = points.items("console_scripts")
+    assert "actorpool" == name
     assert callable(EntryPoint(name, value, "console_scripts").load())
+
+
+def test_the_wheel_brings_its_fixtures_to_whoever_runs_pytest(built: Built, tmp_path: Path) -> None:
+    zipfile.ZipFile(built.wheel).extractall(tmp_path)
+    (tmp_path / "test_mine.py").write_text(
+        "import sys\n"
+        "def test_first():\n    assert 'actorpool' not in sys.modules\n"
+        "def test_fixture(actorpool_app):\n    assert 'asyncio' == actorpool_app.host\n"
+    )
+    command = "import pytest, sys; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', 'test_mine.py']))"
+
+    assert "2 passed" in run_python(command, cwd=tmp_path, PYTHONPATH=str(tmp_path))
 
 
 def test_the_wheel_can_be_imported_without_the_repository(built: Built, tmp_path: Path) -> None:
