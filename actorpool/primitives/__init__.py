@@ -4,7 +4,7 @@
 * `open_nursery`, `open_memory_channel`: structured tasks and the pipes between them, with trio's semantics;
 * `Slots`: permits whose number may change while they are in use;
 * `Mailbox`: an actor's inbound channel, open to every thread;
-* `Actor`: one task that handles one message at a time;
+* `Actor`: one task that handles one message at a time; `Address`: where its messages go, across restarts;
 * `Supervisor`: starts children, and restarts them when they fail.
 
 All of them work on asyncio and on trio: they use the event loop that runs where they are used. Nothing here
@@ -30,6 +30,7 @@ from actorpool._host._base import SendChannel as SendChannel
 from actorpool._host._base import WouldBlock as WouldBlock
 from actorpool.primitives._actor import Actor as Actor
 from actorpool.primitives._actor import ActorStatistics as ActorStatistics
+from actorpool.primitives._actor import Address as Address
 from actorpool.primitives._actor import Letter as Letter
 from actorpool.primitives._mailbox import Mailbox as Mailbox
 from actorpool.primitives._mailbox import MailboxStatistics as MailboxStatistics
@@ -56,6 +57,7 @@ __all__ = [
     "MailboxStatistics",
     "Actor",
     "ActorStatistics",
+    "Address",
     "Letter",
     "Supervisor",
     "SupervisorStatistics",

@@ -21,7 +21,7 @@ from actorpool._host._base import (
 from actorpool.exception import ConflictError
 from actorpool.primitives._mailbox import Mailbox, MailboxStatistics
 
-__all__ = ["Actor", "ActorStatistics", "Letter"]
+__all__ = ["Actor", "ActorStatistics", "Address", "Letter"]
 
 M = TypeVar("M")
 R = TypeVar("R")
@@ -89,69 +89,17 @@ class ActorStatistics:
     """Its mailbox."""
 
 
-class Actor(Generic[M, R]):
-    """A task with a mailbox, which handles one message at a time: its state needs no lock.
+class _Reachable(Generic[M, R]):
+    """What messages can be sent to: something with a name and a mailbox."""
 
-    Derive from it and write `handle`; a subclass with an `__init__` of its own calls this one.
-
-    1. Made: messages may be sent from now on; they wait.
-    2. `run()` is started, as a child of a nursery or of a `Supervisor`. It calls `started()`.
-    3. It handles the messages in order, one at a time. What `handle` returns or raises is the answer to a
-       message that was asked. If `handle` raises on a message that was told, nobody else would hear of it, so
-       the actor fails: the exception leaves `run()` and reaches the supervisor.
-    4. `stop()` lets it handle what is pending and end.
-    5. However it ends (stopped, failed, cancelled), messages still pending are answered with
-       `ClosedResourceError`, and `stopped()` is called, shielded from cancellation for at most `grace_s`
-       seconds, if `started()` had succeeded.
-    6. Stopped: it refuses messages and does not run again. To restart it, the supervisor makes another one;
-       with a `mailbox` of the owner's, messages and senders carry over.
-
-    Args:
-        name: Its name, for messages and logs; made from the class's name if None.
-        mailbox: A mailbox that outlives this actor and is closed by whoever made it; its own if None.
-    """
-
-    grace_s: ClassVar[float] = 5.0
-    """Longest time that `stopped()` may take when the actor ends, in seconds."""
-
-    def __init__(self, *, name: str | None = None, mailbox: Mailbox[Letter[M]] | None = None) -> None:
-        self._name = f"{type(self).__name__}-{next(_numbers)}" if name is None else name
-        self._owns_mailbox = mailbox is None
-        self._mailbox = (
-            Mailbox[Letter[M]](name=self._name, on_dead_letter=_answer_dead_letter)
-            if mailbox is None
-            else mailbox
-        )
-        self._state: Literal["new", "running", "stopped"] = "new"
-        self._handled = 0
-        self._failed = 0
-
-    def __repr__(self) -> str:
-        pending = self._mailbox.statistics().pending
-        return (
-            f"<{type(self).__name__} {self._name!r} {self._state} pending={pending} handled={self._handled}>"
-        )
+    def __init__(self, name: str, mailbox: Mailbox[Letter[M]]) -> None:
+        self._name = name
+        self._mailbox = mailbox
 
     @property
     def name(self) -> str:
         """Its name, for messages and logs."""
         return self._name
-
-    def statistics(self) -> ActorStatistics:
-        """Return a snapshot. Threads: any."""
-        return ActorStatistics(
-            state=self._state, handled=self._handled, failed=self._failed, mailbox=self._mailbox.statistics()
-        )
-
-    async def started(self) -> None:
-        """Prepare, before the first message; override it. An exception makes the actor fail."""
-
-    async def handle(self, message: M) -> R:
-        """Handle one message and return the answer; override it."""
-        raise NotImplementedError(f"{type(self).__name__} does not define handle(); it got {message!r}")
-
-    async def stopped(self) -> None:
-        """Clean up, after the last message; override it. An exception makes the actor fail."""
 
     def tell(self, message: M) -> None:
         """Send a message and wait for nothing.
@@ -193,6 +141,98 @@ class Actor(Generic[M, R]):
     def stop(self) -> None:
         """Let it handle what is pending and end; nothing more is accepted. Idempotent. Threads: any."""
         self._mailbox.close()
+
+
+class Address(_Reachable[M, R]):
+    """Where the messages of a supervised actor go: it stays when the actor is restarted.
+
+    Every actor that is made with `mailbox=address.mailbox` goes on with what the one before it has left. What comes
+    while nobody receives waits.
+
+    Args:
+        name: Its name, for messages and logs.
+        max_pending: Messages that may be pending (inclusive, >= 1); None for no bound.
+
+    Raises:
+        InvalidError: If `max_pending` is no whole number of at least 1.
+
+    Example:
+        >>> counter = Address[int, int]("counter")
+        >>> supervisor = Supervisor([ChildSpec("counter", lambda: Counter(mailbox=counter.mailbox).run())])
+        >>> await counter.ask(3)
+    """
+
+    def __init__(self, name: str, *, max_pending: int | None = None) -> None:
+        super().__init__(
+            name, Mailbox(name=name, max_pending=max_pending, on_dead_letter=_answer_dead_letter)
+        )
+
+    def __repr__(self) -> str:
+        return f"<Address {self._name!r} pending={self._mailbox.statistics().pending}>"
+
+    @property
+    def mailbox(self) -> Mailbox[Letter[M]]:
+        """What the actor receives from; `discard()` it when no actor will follow, and pending asks are answered."""
+        return self._mailbox
+
+
+class Actor(_Reachable[M, R]):
+    """A task with a mailbox, which handles one message at a time: its state needs no lock.
+
+    Derive from it and write `handle`; a subclass with an `__init__` of its own calls this one.
+
+    1. Made: messages may be sent from now on; they wait.
+    2. `run()` is started, as a child of a nursery or of a `Supervisor`. It calls `started()`.
+    3. It handles the messages in order, one at a time. What `handle` returns or raises is the answer to a
+       message that was asked. If `handle` raises on a message that was told, nobody else would hear of it, so
+       the actor fails: the exception leaves `run()` and reaches the supervisor.
+    4. `stop()` lets it handle what is pending and end.
+    5. However it ends (stopped, failed, cancelled), messages still pending are answered with
+       `ClosedResourceError`, and `stopped()` is called, shielded from cancellation for at most `grace_s`
+       seconds, if `started()` had succeeded.
+    6. Stopped: it refuses messages and does not run again. To restart it, the supervisor makes another one;
+       with the mailbox of an `Address`, messages and senders carry over.
+
+    Args:
+        name: Its name, for messages and logs; made from the class's name if None.
+        mailbox: A mailbox that outlives this actor and is closed by whoever made it, such as an `Address` has; its
+            own if None.
+    """
+
+    grace_s: ClassVar[float] = 5.0
+    """Longest time that `stopped()` may take when the actor ends, in seconds."""
+
+    def __init__(self, *, name: str | None = None, mailbox: Mailbox[Letter[M]] | None = None) -> None:
+        name = f"{type(self).__name__}-{next(_numbers)}" if name is None else name
+        self._owns_mailbox = mailbox is None
+        super().__init__(
+            name, Mailbox(name=name, on_dead_letter=_answer_dead_letter) if mailbox is None else mailbox
+        )
+        self._state: Literal["new", "running", "stopped"] = "new"
+        self._handled = 0
+        self._failed = 0
+
+    def __repr__(self) -> str:
+        pending = self._mailbox.statistics().pending
+        return (
+            f"<{type(self).__name__} {self._name!r} {self._state} pending={pending} handled={self._handled}>"
+        )
+
+    def statistics(self) -> ActorStatistics:
+        """Return a snapshot. Threads: any."""
+        return ActorStatistics(
+            state=self._state, handled=self._handled, failed=self._failed, mailbox=self._mailbox.statistics()
+        )
+
+    async def started(self) -> None:
+        """Prepare, before the first message; override it. An exception makes the actor fail."""
+
+    async def handle(self, message: M) -> R:
+        """Handle one message and return the answer; override it."""
+        raise NotImplementedError(f"{type(self).__name__} does not define handle(); it got {message!r}")
+
+    async def stopped(self) -> None:
+        """Clean up, after the last message; override it. An exception makes the actor fail."""
 
     async def run(self) -> None:
         """Live: see the class. Call it once.

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from actorpool._host._base import current_host
-from actorpool.exception import ConflictError
+from actorpool.exception import ConflictError, ResourceExhaustedError
 from actorpool.primitives import (
     Actor,
+    Address,
     ClosedResourceError,
     HostNotRunningError,
     Letter,
@@ -285,3 +286,60 @@ def test_stopped_is_bounded(run_virtually: Run) -> None:
         return current_host().now()
 
     assert 3.0 == run_virtually(main)
+
+
+def test_an_address_outlives_the_actors_that_receive_from_it(run: Run) -> None:
+    async def main() -> list[int]:
+        address = Address[int, int]("counter")
+        answers: list[int] = []
+
+        async def ask(message: int) -> None:
+            answers.append(await address.ask(message))
+
+        async with open_nursery() as nursery:
+            # Before anybody receives.
+            nursery.start_soon(ask, 1)
+            await settle()
+            assert "<Address 'counter' pending=1>" == repr(address)
+            for _ in range(2):
+                counter = Counter(mailbox=address.mailbox)
+                nursery.start_soon(contained, counter)
+                answers.append(await address.ask(2))
+                address.tell(-1)
+                address.tell(5)
+                await settle()
+                assert "stopped" == counter.statistics().state
+            # What came after the failure is there for the next one.
+            assert 1 == address.mailbox.statistics().pending
+            last = Counter(mailbox=address.mailbox)
+            nursery.start_soon(last.run)
+            answers.append(await address.ask(10))
+            address.stop()
+        with pytest.raises(ClosedResourceError):
+            address.tell(1)
+        return answers
+
+    async def contained(counter: Counter) -> None:
+        with pytest.raises(OopsError):
+            await counter.run()
+
+    # trio wakes two askers in any order.
+    assert [1, 3, 7, 15] == sorted(run(main))
+
+
+def test_asks_that_no_actor_will_answer_are_answered_when_the_mailbox_is_discarded(run: Run) -> None:
+    async def main() -> None:
+        address = Address[int, int]("nobody", max_pending=1)
+
+        async def ask() -> None:
+            with pytest.raises(ClosedResourceError, match="'nobody' was closed before"):
+                await address.ask(1)
+
+        async with open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await settle()
+            with pytest.raises(ResourceExhaustedError):
+                await address.ask(2)
+            assert 1 == address.mailbox.discard()
+
+    run(main)
