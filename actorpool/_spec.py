@@ -14,7 +14,7 @@ from actorpool._actors._identity import call_id_of
 from actorpool._actors._supervisor import Supervisor
 from actorpool._backends._local import LocalContainer
 from actorpool._backends._workload import Workload
-from actorpool._core._batching import Batching, BatchingPool, PoolOptions
+from actorpool._core._batching import Batching, PoolOptions
 from actorpool._core._config import (
     AutoscalerSettings,
     Concurrency,
@@ -23,9 +23,9 @@ from actorpool._core._config import (
     Restart,
     check_seconds,
 )
-from actorpool._core._pool import Pool
+from actorpool._core._observed import make_pool
 from actorpool._core._retry import RetryPolicy
-from actorpool._core._scaling import ScalingPolicy, WindowPolicy
+from actorpool._core._scaling import PolicyChoice, ScalingPolicy, WindowPolicy, policy_factory
 from actorpool.exception import InvalidError
 
 if TYPE_CHECKING:
@@ -251,11 +251,9 @@ class PoolSpec:
             "grace_s": runtime.grace_s,
             "kind": "class" if workload.bound else "function",
         }
-        if self.batching is None:
-            pool = Pool(workload.name, **options)
-        else:
-            names = batched_parameters(workload)
-            pool = BatchingPool(workload.name, batching=self.batching, names=names, **options)
+        policy = self.policy()
+        names = () if self.batching is None else batched_parameters(workload)
+        pool = make_pool(workload.name, policy, batching=self.batching, names=names, **options)
 
         def make_local(name: str, owner: ContainerOwner) -> ContainerBackend:
             return LocalContainer(
@@ -273,7 +271,7 @@ class PoolSpec:
             pool,
             runtime.host,
             self._process_maker(runtime, lambda: supervisor) if process else make_local,
-            self.policy(),
+            policy,
             startup_timeout_s=self.startup_timeout,
             grace_s=runtime.grace_s,
             threads=0 if process else workload.threads,
@@ -374,7 +372,7 @@ def pool_spec(
     startup_timeout: float | None,
     single_use_containers: bool,
     recycle: Recycle | None,
-    policy: Callable[[], ScalingPolicy] | None,
+    policy: PolicyChoice | None,
     backend: str,
 ) -> PoolSpec:
     """Check a decorator's arguments and return the spec.
@@ -389,10 +387,6 @@ def pool_spec(
         check_seconds("startup_timeout", startup_timeout)
     if not isinstance(limits, Limits):
         raise InvalidError(f"limits must be an actorpool.Limits, not {limits!r}")
-    if policy is not None and not callable(policy):
-        raise InvalidError(
-            f"policy must be called to make a policy for each pool, but {policy!r} is not callable"
-        )
     check_backend(backend)
     settings = AutoscalerSettings().merged(
         min_containers=min_containers,
@@ -414,6 +408,6 @@ def pool_spec(
         startup_timeout=timeout if startup_timeout is None else startup_timeout,
         retry=RetryPolicy.of(retries),
         recycle=recycle_of(recycle, single_use_containers, backend),
-        policy=WindowPolicy if policy is None else policy,
+        policy=WindowPolicy if policy is None else policy_factory(policy),
         backend=backend,
     )

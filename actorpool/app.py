@@ -25,7 +25,7 @@ from .cls import Cls
 from .function import Function
 
 if TYPE_CHECKING:
-    from actorpool._core._scaling import ScalingPolicy
+    from actorpool._core._scaling import PolicyChoice
 
     from .retries import Retries
 
@@ -36,8 +36,6 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 logger: logging.Logger = logging.getLogger("actorpool")
-
-PolicyFactory = Callable[[], "ScalingPolicy"]
 
 
 class LocalEntrypoint(Generic[P, R]):
@@ -90,7 +88,8 @@ class App:
     Args:
         name: The app's name, for messages and for lookups once it is deployed.
         limits: Limits of its functions, and the ceiling of its threads.
-        policy: Makes the scaling policy of each function; default `WindowPolicy`.
+        policy: The scaling policy of each function, default `WindowPolicy()`: a policy, of which each pool gets a
+            copy, or what is called to make one for each pool.
         block_warning: Log a warning when an asynchronous function blocks the event loop for this long, in
             seconds (> 0): with its name, the time, and the line. None turns that off.
         backend: Where the containers of its functions are: "local" in this process, "process" in processes of their
@@ -110,7 +109,7 @@ class App:
         name: str | None = None,
         *,
         limits: Limits | None = None,
-        policy: PolicyFactory | None = None,
+        policy: PolicyChoice | None = None,
         block_warning: float | None = 0.1,
         backend: str = "local",
         **cloud_only: object,
@@ -170,7 +169,7 @@ class App:
         single_use_containers: bool = False,
         recycle: Recycle | None = None,
         limits: Limits | None = None,
-        policy: PolicyFactory | None = None,
+        policy: PolicyChoice | None = None,
         backend: str | None = None,
         **cloud_only: object,
     ) -> _FunctionDecorator:
@@ -190,7 +189,7 @@ class App:
             single_use_containers: Whether a container ends after one input.
             recycle: When a container is replaced: after so many inputs, at an age, or above a size; default never.
             limits: Limits of this function; default the app's.
-            policy: Makes the function's scaling policy; default the app's.
+            policy: The function's scaling policy, as for `App`; default the app's.
             backend: Where its containers are: "local" or "process"; default the app's.
             cloud_only: None; what only Modal's cloud has is refused by name.
 
@@ -301,7 +300,7 @@ class App:
         single_use_containers: bool = False,
         recycle: Recycle | None = None,
         limits: Limits | None = None,
-        policy: PolicyFactory | None = None,
+        policy: PolicyChoice | None = None,
         backend: str | None = None,
         **cloud_only: object,
     ) -> Callable[[type[T]], type[T]]:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from actorpool._core import _effects as fx
-from actorpool._core._scaling import WindowPolicy
+from actorpool._core._scaling import WindowPolicy, with_events
 
 if TYPE_CHECKING:
+    from actorpool._core._pool import Pool
     from actorpool._core._scaling import Decision, ScalingPolicy, Snapshot
     from actorpool._host._base import Host, SendChannel, TimerHandle
 
@@ -32,7 +33,7 @@ _LOG_LENGTH = 100
 
 @frozen
 class ScalingRecord:
-    """One decision that changed something, for the scaling log."""
+    """One decision that changed something or was overruled, for the scaling log."""
 
     at: float
     """The host's clock, in seconds."""
@@ -48,6 +49,8 @@ class ScalingRecord:
     """Idle containers to stop and starts to call off."""
     reason: str
     """Why, in words."""
+    overruled: bool = False
+    """Whether the pool did otherwise, to keep the contract."""
 
 
 class Autoscaler:
@@ -55,9 +58,9 @@ class Autoscaler:
 
     __slots__ = (
         "_applied",
+        "_ask",
         "_dispatcher",
         "_host",
-        "_policy",
         "_signal",
         "_supervisor",
         "_timer",
@@ -76,7 +79,7 @@ class Autoscaler:
         self._title = title
         self._host = host
         self._dispatcher = dispatcher
-        self._policy = policy
+        self._ask = with_events(policy)
         self._supervisor = supervisor
         self._signal = host.bridge.signal()
         self._applied = host.bridge.signal()
@@ -99,33 +102,34 @@ class Autoscaler:
                 self._disarm()
                 snapshot = self._dispatcher.snapshot()
                 decision = self._decide(snapshot)
-                self._record(snapshot, decision)
+                overruled = self._dispatcher.read(_overruled)
                 if decision.wake_at is not None:
                     self._timer = self._host.call_at(decision.wake_at, self._signal.notify)
                 await self._supervisor.send(fx.Decided(decision, snapshot))
                 await self._applied.wait()
+                self._record(snapshot, decision, self._dispatcher.read(_overruled) > overruled)
         finally:
             self._disarm()
 
     def _decide(self, snapshot: Snapshot) -> Decision:
         try:
-            return self._policy.decide(snapshot)
+            return self._ask(snapshot)
         except Exception:
             # The user's policy: its failure must not cost the function its pool.
             logger.exception(
                 "the policy of %s raised; it is replaced by the default one until the app runs anew",
                 self._title,
             )
-            self._policy = WindowPolicy()
-            return self._policy.decide(snapshot)
+            self._ask = WindowPolicy().decide
+            return self._ask(snapshot)
 
     def _disarm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _record(self, snapshot: Snapshot, decision: Decision) -> None:
-        if not (decision.start or decision.stop or decision.cancel):
+    def _record(self, snapshot: Snapshot, decision: Decision, overruled: bool) -> None:
+        if not (decision.start or decision.stop or decision.cancel or overruled):
             return
         record = ScalingRecord(
             at=snapshot.now,
@@ -135,6 +139,18 @@ class Autoscaler:
             start=decision.start,
             stop=decision.stop + decision.cancel,
             reason=decision.reason,
+            overruled=overruled,
         )
         self.log.append(record)
-        logger.info("%s: %s (start %d, stop %d)", self._title, record.reason, record.start, record.stop)
+        logger.info(
+            "%s: %s (start %d, stop %d%s)",
+            self._title,
+            record.reason,
+            record.start,
+            record.stop,
+            ", overruled" if overruled else "",
+        )
+
+
+def _overruled(pool: Pool) -> int:
+    return pool.overruled

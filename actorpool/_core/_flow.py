@@ -62,6 +62,7 @@ class Flow:
         "_live",
         "_moved_at",
         "_outside",
+        "_patience_s",
         "_pending_alarm",
         "_placement",
         "_recycle_after",
@@ -153,6 +154,8 @@ class Flow:
         self._demand_alarm: float = 0
         self._pending_alarm: float = 0
         self._idle_alarm = float("inf")
+        # How long a container may idle before the policy looks.
+        self._patience_s = settings.scaledown_window
         # Whether some starts under way are for the backlog alone.
         self._spare_starts = False
 
@@ -401,7 +404,7 @@ class Flow:
             self.attention |= CONTROL
         # The policy looks again at `_idle_alarm` anyway; wake it only if this container is due before, or
         # if the function falls idle, so that the buffer is no longer due.
-        if self._idle_alarm > now + self.settings.scaledown_window or (
+        if self._idle_alarm > now + self._patience_s or (
             self.settings.buffer_containers and self.running - self._outside == 1
         ):
             self.attention |= SCALING

@@ -172,6 +172,7 @@ class Pool(Capacity):
             startup_s=self._estimates.startup_s,
             quiet_s=max(0.0, now - self._moved_at) if self.running else 0.0,
             arrived=self.arrived,
+            oldest_start_since=next((container.asked_at for container in self._starting), None),
         )
 
     def next_tick(self) -> float | None:
@@ -314,7 +315,12 @@ class Pool(Capacity):
         least = max(self.settings.min_containers, 1 if self._backlog.count else 0)
         start = max(0, decision.start, least - self.size)
         bound = self.settings.max_containers
-        overruled = start > decision.start or (bound is not None and start > max(0, bound - self.size))
+        overruled = (
+            start > decision.start
+            or (bound is not None and start > max(0, bound - self.size))
+            or decision.cancel > event.seen.starting
+            or decision.stop > event.seen.idle
+        )
         start = start if room is None else min(start, room)
         if self.crowded:
             # Threads that others wait for are not taken for a buffer.
@@ -324,7 +330,9 @@ class Pool(Capacity):
         if start > _START_WAVE:
             start = _START_WAVE
             self.attention |= SCALING
-        for _ in range(max(0, min(decision.cancel, len(self._starting), self.size - least))):
+        cancels = min(decision.cancel, len(self._starting))
+        overruled = overruled or cancels > max(0, self.size - least)
+        for _ in range(max(0, min(cancels, self.size - least))):
             self._stop(next(reversed(self._starting)), effects)
         wanted_stops = min(decision.stop, self._placement.idle)
         stops = max(0, min(wanted_stops, self.size - least))
@@ -443,6 +451,8 @@ class Pool(Capacity):
         settings = self.settings
         size = self.size
         running = self.running - self._outside
+        window = settings.scaledown_window
+        self._patience_s = window if decision.wake_idle_s is None else min(window, decision.wake_idle_s)
         self._spare_starts = bool(self._starting) and size > self._held_by(running)
         self._idle_alarm = float("inf") if decision.wake_at is None else decision.wake_at
         self._look_at = float("inf")
@@ -450,9 +460,9 @@ class Pool(Capacity):
             # Nobody may go, however long it idles.
             self._idle_alarm = float("-inf")
         elif self._placement.idle and not self.attention & SCALING:
-            ends = next(self._placement.idle_containers()).idle_since + settings.scaledown_window
+            ends = next(self._placement.idle_containers()).idle_since + window
             # What is held for now is looked at now and then.
-            due = ends if ends > now else now + settings.scaledown_window
+            due = ends if ends > now else now + window
             if due < self._idle_alarm:
                 self._idle_alarm = self._look_at = due
                 self.attention |= CONTROL
@@ -460,6 +470,8 @@ class Pool(Capacity):
             self._demand_alarm = self._pending_alarm = float("inf")
             return
         self._demand_alarm = (size - settings.buffer_containers) * self.concurrency.target
+        if decision.wake_above is not None:
+            self._demand_alarm = min(self._demand_alarm, max(decision.wake_above, seen.running))
         # A backlog that was left to the running slots is looked at again when it has doubled.
         self._pending_alarm = 2 * seen.pending if decision.held else seen.pending
         if self._backlog.count > self._pending_alarm or running > max(self._demand_alarm, seen.running):

@@ -1,27 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scaling policies: from one snapshot of a pool to one decision (pure).
 
-A policy is asked whenever something happened that may change the answer, and at the instant its last
-decision named (`wake_at`). It must not keep the pool from its contract; the pool machine holds that
-whatever a policy says: never more than `max_containers`, never fewer than `min_containers` by a
-decision, never a busy container stopped, none idle past `scaledown_window` unless the minimum or
-the buffer holds it.
+A policy is asked whenever something happened that may change the answer, and at the instants its last
+decision named. It must not keep the pool from its contract; the pool machine holds that whatever a policy
+says, and counts what it had to overrule: never more than `max_containers`, never fewer than
+`min_containers` by a decision, never a busy container stopped, none idle past `scaledown_window` unless
+the minimum or the buffer holds it.
+
+A policy that learns has methods for events. Which ones is found out once, when its pool starts; a pool
+whose policy has none records nothing.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, Protocol
+from copy import deepcopy
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, cast, get_args
 
 from attrs import field, frozen
 
 from actorpool._core._config import check_seconds
 from actorpool._core._counts import counted
+from actorpool.exception import InvalidError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from actorpool._core._config import AutoscalerSettings
 
-__all__ = ["Decision", "ScalingPolicy", "Snapshot", "WindowPolicy"]
+__all__ = [
+    "Decision",
+    "EventName",
+    "PolicyChoice",
+    "ScalingPolicy",
+    "Snapshot",
+    "WindowPolicy",
+    "policy_factory",
+    "takes_events",
+    "with_events",
+]
+
+EventName: TypeAlias = Literal["arrived", "completed", "ready", "failed"]
+"""What a policy may be told of; the name of the method, too."""
 
 
 @frozen(kw_only=True)
@@ -58,6 +78,13 @@ class Snapshot:
     """Seconds since an input last left its slot (or entered an empty pool)."""
     arrived: int
     """Inputs accepted since the pool began."""
+    oldest_start_since: float | None = None
+    """When the oldest of the starts under way was asked for."""
+    events: tuple[tuple[EventName, float, float], ...] = ()
+    """For a policy with methods for events: what happened since the last look, as `(method, now, seconds)`.
+
+    They are called with it before `decide`, so a policy has no need to look at this.
+    """
 
 
 @frozen(kw_only=True)
@@ -72,6 +99,10 @@ class Decision:
     """Idle containers to stop, the longest idle first."""
     wake_at: float | None = None
     """When to ask again although nothing happened; None for no such instant."""
+    wake_above: int | None = None
+    """Ask again once more inputs than this hold slots; None for once they are more than the containers count for."""
+    wake_idle_s: float | None = None
+    """Ask again by the time a container has idled for this long, in seconds; None for the whole window."""
     held: bool = False
     """Whether pending inputs are left to the running slots on purpose."""
     reason: str = ""
@@ -81,12 +112,67 @@ class Decision:
 class ScalingPolicy(Protocol):
     """Decides how many containers a pool should have; implement it to bring a policy of your own.
 
-    A policy is one object per pool. It must be deterministic: no clock, randomness, thread or I/O.
+    A policy is one object per pool, and is only ever called by one thread at a time. It must be deterministic:
+    no clock, randomness, thread or I/O; the same calls lead to the same decisions, also if all instants are
+    later by the same amount. `copy.deepcopy` takes down its state: the copy goes on to decide as the original
+    does.
+
+    A policy that learns may have any of these methods. Before each `decide` they are called for what happened
+    since the last one, in order, each with the instant at which it happened:
+
+    * `arrived(now, seconds)`: an input (or a batch) came that wants a slot; 0 seconds.
+    * `completed(now, seconds)`: one left the slot that it had held for `seconds`.
+    * `ready(now, seconds)`: a container is ready, `seconds` after it was asked for.
+    * `failed(now, seconds)`: a container failed to start or died, `seconds` after it was asked for.
     """
 
     def decide(self, snapshot: Snapshot) -> Decision:
         """Return what to do now. Called with non-decreasing `snapshot.now`; must not block or raise."""
         ...
+
+
+PolicyChoice: TypeAlias = "ScalingPolicy | Callable[[], ScalingPolicy]"
+"""What `policy=` takes: a policy, of which each pool gets a copy, or what makes one for each pool."""
+
+
+def policy_factory(choice: PolicyChoice) -> Callable[[], ScalingPolicy]:
+    """Return what makes a policy for each pool.
+
+    Raises:
+        InvalidError: If `choice` is neither a policy nor to be called.
+    """
+    if hasattr(choice, "decide") and not isinstance(choice, type):
+        prototype = cast("ScalingPolicy", choice)
+        return lambda: deepcopy(prototype)
+    if callable(choice):
+        return choice
+    raise InvalidError(
+        f"policy must be a policy, which has a method decide, or be called to make one for each pool; not {choice!r}"
+    )
+
+
+def takes_events(policy: ScalingPolicy) -> bool:
+    """Return whether `policy` has a method for any event."""
+    return any(hasattr(policy, name) for name in get_args(EventName))
+
+
+def with_events(policy: ScalingPolicy) -> Callable[[Snapshot], Decision]:
+    """Return what asks `policy`, telling it of the events first if it has methods for any."""
+    if not takes_events(policy):
+        return policy.decide
+    methods = {name: getattr(policy, name, _ignore) for name in get_args(EventName)}
+    decide = policy.decide
+
+    def tell_and_ask(snapshot: Snapshot) -> Decision:
+        for name, now, seconds in snapshot.events:
+            methods[name](now, seconds)
+        return decide(snapshot)
+
+    return tell_and_ask
+
+
+def _ignore(now: float, seconds: float) -> None:
+    """Take an event for which a policy has no method."""
 
 
 # A container that would be busy for less than this before the backlog is gone is not worth its start.

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 import actorpool as modal
-from actorpool import FunctionCall, _spec
+from actorpool import FunctionCall
+from actorpool._core import _observed
 from actorpool._core._flow import Flow
 from actorpool._core._input import Input
 from actorpool._host._base import current_host
@@ -62,7 +63,7 @@ def outcomes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Outcomes]:
 
     monkeypatch.setattr(Flow, "submit", counting_submit)
     monkeypatch.setattr(Flow, "settle", counting_settle)
-    monkeypatch.setattr(_spec, "Pool", CheckedPool)
+    monkeypatch.setattr(_observed, "Pool", CheckedPool)
     yield outcomes
     outcomes.check()
 

@@ -254,9 +254,13 @@ class _Replay:
                 return str(value)
             case list() | tuple():
                 return type(value)(map(self.same, value))
-            case Snapshot(now=now, oldest_idle_since=since):
-                later = None if since is None else since + self.shift
-                return evolve(value, now=now + self.shift, oldest_idle_since=later)
+            case Snapshot(now=now, oldest_idle_since=idle, oldest_start_since=start):
+                return evolve(
+                    value,
+                    now=now + self.shift,
+                    oldest_idle_since=None if idle is None else idle + self.shift,
+                    oldest_start_since=None if start is None else start + self.shift,
+                )
             case fx.Decided(decision, seen):
                 wake_at = None if decision.wake_at is None else decision.wake_at + self.shift
                 return fx.Decided(evolve(decision, wake_at=wake_at), self.same(seen))

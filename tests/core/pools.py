@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 from actorpool._core import _effects as fx
@@ -11,9 +12,10 @@ from actorpool._core._config import AutoscalerSettings, Concurrency, Limits, Res
 from actorpool._core._container import Container, Phase
 from actorpool._core._flow import CONTROL, ROOM, SCALING
 from actorpool._core._input import FAILED, SUCCEEDED, Input
+from actorpool._core._observed import make_pool
 from actorpool._core._pool import Pool
 from actorpool._core._retry import RetryPolicy
-from actorpool._core._scaling import Decision, ScalingPolicy, WindowPolicy
+from actorpool._core._scaling import Decision, ScalingPolicy, WindowPolicy, with_events
 
 __all__ = ["Passive", "Rig"]
 
@@ -32,7 +34,7 @@ class Rig:
         self,
         *,
         policy: ScalingPolicy | None = None,
-        kind: type[Pool] = Pool,
+        kind: type[Pool] | None = None,
         max_inputs: int = 1,
         target_inputs: int = 0,
         limits: Limits | None = None,
@@ -46,8 +48,10 @@ class Rig:
         **settings: Any,
     ) -> None:
         self.policy: ScalingPolicy = WindowPolicy() if policy is None else policy
+        self.decide_on = with_events(self.policy)
         self.now = now
-        self.pool = kind(
+        make = partial(make_pool, policy=self.policy) if kind is None else kind
+        self.pool = make(
             "f",
             settings=AutoscalerSettings(**settings),
             concurrency=Concurrency(max_inputs, target_inputs),
@@ -147,7 +151,7 @@ class Rig:
     def look(self) -> Decision:
         self.looks += 1
         snapshot = self.pool.snapshot(self.now)
-        decision = self.policy.decide(snapshot)
+        decision = self.decide_on(snapshot)
         self.wake_at = decision.wake_at
         assert self.wake_at is None or self.wake_at > self.now, "the policy wants to look again at once"
         self.tell(fx.Decided(decision, snapshot))
