@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a setting would have cost, and how long inputs would have waited: the real pool, in simulated time.
+
+* `Trace`: a workload; `family`: a synthetic one
+* `simulate`: one run of it under given settings and a policy, by the machine that decides in a running app
+* `Report`: what came of it
+
+The event loops stay out: a simulation is a computation, and needs none.
+"""
+
+from __future__ import annotations
+
+from ._engine import simulate as simulate
+from ._families import FAMILIES as FAMILIES
+from ._families import family as family
+from ._ledger import Violation as Violation
+from ._report import Report as Report
+from ._report import Series as Series
+from ._trace import MapCall as MapCall
+from ._trace import Trace as Trace
+
+__all__ = ["FAMILIES", "MapCall", "Report", "Series", "Trace", "Violation", "family", "simulate"]
