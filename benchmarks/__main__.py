@@ -43,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows: list[Row] = []
     for workload in workloads:
         n = options.inputs or (workload.quick if options.quick else workload.full)
-        made = run_workload(workload, rounds=rounds, n=n, loop=options.loop, progress=_progress)
+        made = run_workload(
+            workload, rounds=rounds, n=n, loop=options.loop, progress=_progress, quick=options.quick
+        )
         _progress("")
         rows.extend(made)
         if not options.markdown:

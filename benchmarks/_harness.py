@@ -33,7 +33,21 @@ __all__ = ["Row", "header", "load_now", "run_workload", "take_sample"]
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
-_PEERS = ("actorpool", "aiometer", "anyio", "attrs", "uvloop")
+_PEERS = (
+    *(
+        "actorpool",
+        "aiometer",
+        "anyio",
+        "attrs",
+        "fastapi",
+        "hdrhistogram",
+        "joblib",
+        "loky",
+        "msgpack",
+        "pebble",
+    ),
+    *("ray", "uvicorn", "uvloop"),
+)
 _ISOLATED_TIMEOUT_S = 300
 
 
@@ -139,11 +153,15 @@ def run_workload(
     loop: str = "asyncio",
     progress: Callable[[str], object] = lambda _: None,
     chosen: Iterable[Contender] | None = None,
+    quick: bool = False,
 ) -> list[Row]:
     """Run the contenders in interleaved rounds; return a row for each metric of each."""
     rows: dict[str, list[Row]] = {}
     ready: list[Contender] = []
     for contender in contenders(workload.name) if chosen is None else chosen:
+        skipped = contender.missing
+        if skipped is None and quick and contender.most_rounds is not None:
+            skipped = "takes seconds to start (left out by --quick)"
         rows[contender.name] = [
             Row(
                 workload.name,
@@ -151,30 +169,36 @@ def run_workload(
                 contender.role,
                 metric.name,
                 metric.unit,
-                skipped=contender.missing,
+                skipped=skipped,
             )
             for metric in workload.measure.metrics
         ]
-        if contender.missing is None:
+        if skipped is None:
             ready.append(contender)
-    for number in range(-1, min(rounds, workload.most_rounds)):
-        for contender in list(ready):
-            progress(f"{workload.name}: round {number + 1}, {contender.name}")
-            try:
-                if number < 0:
-                    # What only the first run of a process pays for. A process of its own pays each time.
-                    if not workload.isolated:
-                        take_sample(workload, contender, ceil(n / 10), loop)
+    try:
+        for number in range(-1, min(rounds, workload.most_rounds)):
+            for contender in list(ready):
+                if contender.most_rounds is not None and number >= contender.most_rounds:
                     continue
-                sample = (_isolated if workload.isolated else take_sample)(workload, contender, n, loop)
-            except Exception as error:
-                # The other contenders go on; the row says what happened to this one.
-                ready.remove(contender)
-                for row in rows[contender.name]:
-                    row.failed = f"{type(error).__name__}: {error}"
-                continue
-            for row, value in zip(rows[contender.name], sample, strict=True):
-                row.samples.append(value)
+                progress(f"{workload.name}: round {number + 1}, {contender.name}")
+                try:
+                    if number < 0:
+                        # What only the first run of a process pays for. A process of its own pays each time.
+                        if not workload.isolated:
+                            take_sample(workload, contender, ceil(n / 10), loop)
+                        continue
+                    sample = (_isolated if workload.isolated else take_sample)(workload, contender, n, loop)
+                except Exception as error:
+                    # The other contenders go on; the row says what happened to this one.
+                    ready.remove(contender)
+                    for row in rows[contender.name]:
+                        row.failed = f"{type(error).__name__}: {error}"
+                    continue
+                for row, value in zip(rows[contender.name], sample, strict=True):
+                    row.samples.append(value)
+    finally:
+        if workload.after is not None:
+            workload.after()
     return [row for group in rows.values() for row in group]
 
 

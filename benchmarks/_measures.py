@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
-__all__ = ["EachCall", "Measure", "Metric", "PerInput", "Reported", "ShareOfIdeal", "WrongResultError"]
+__all__ = ["EachCall", "Measure", "Metric", "PerInput", "Reported", "Run", "ShareOfIdeal", "WrongResultError"]
 
 # What a contender offers; Any: an awaitable of it where the contender is asynchronous.
 Run = Callable[[int], Any]
@@ -47,32 +47,40 @@ class Measure(Protocol):
     async def sample_async(self, run: Callable[[int], Awaitable[Any]], n: int) -> Sequence[float]: ...
 
 
-def check(results: object, n: int) -> None:
-    """Raise unless `results` are those of the identity of `range(n)`, in order."""
-    if results != list(range(n)):
+def numbers(n: int) -> Sequence[object]:
+    """Return the results of the identity of `range(n)`."""
+    return range(n)
+
+
+def check(results: object, n: int, expected: Callable[[int], Sequence[object]] = numbers) -> None:
+    """Raise unless `results` is the list of what is expected of `n` inputs, in order."""
+    if results != list(expected(n)):
         shown = repr(results)
-        raise WrongResultError(f"expected the numbers up to {n}, in order, not {shown[:200]}")
+        raise WrongResultError(f"expected the results of {n} inputs, in order, not {shown[:200]}")
 
 
 class _Timed:
     """A warm-up, then all inputs at once, timed by the wall clock and by the processor's."""
 
+    def __init__(self, *, expected: Callable[[int], Sequence[object]] = numbers) -> None:
+        self._expected = expected
+
     def sample(self, run: Run, n: int) -> Sequence[float]:
-        check(run(ceil(n / 10)), ceil(n / 10))
+        check(run(ceil(n / 10)), ceil(n / 10), self._expected)
         gc.collect()
         used, begin = process_time(), perf_counter()
         results = run(n)
         elapsed, used = perf_counter() - begin, process_time() - used
-        check(results, n)
+        check(results, n, self._expected)
         return self.values(elapsed, used, n)
 
     async def sample_async(self, run: Callable[[int], Awaitable[Any]], n: int) -> Sequence[float]:
-        check(await run(ceil(n / 10)), ceil(n / 10))
+        check(await run(ceil(n / 10)), ceil(n / 10), self._expected)
         gc.collect()
         used, begin = process_time(), perf_counter()
         results = await run(n)
         elapsed, used = perf_counter() - begin, process_time() - used
-        check(results, n)
+        check(results, n, self._expected)
         return self.values(elapsed, used, n)
 
     def values(self, elapsed: float, used: float, n: int) -> Sequence[float]:
@@ -97,6 +105,7 @@ class ShareOfIdeal(_Timed):
     )
 
     def __init__(self, *, seconds: float, at_once: int) -> None:
+        super().__init__()
         self._seconds = seconds
         self._at_once = at_once
 

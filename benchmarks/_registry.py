@@ -57,6 +57,8 @@ class Workload:
     counted: str = "inputs"
     """What `full` and `quick` count."""
     most_rounds: int = 99
+    after: Callable[[], object] | None = None
+    """Called when all samples are taken, to end what contenders keep from one to the next."""
     isolated: bool = False
     """Whether each sample has a process of its own, so that nothing done before can be seen in it."""
 
@@ -70,6 +72,8 @@ class Contender:
     role: Role
     requires: str | None
     function: Callable[..., Any]
+    most_rounds: int | None = None
+    """Fewer rounds than the others have, for one that takes seconds to set up; it has none with `--quick`."""
 
     @property
     def missing(self) -> str | None:
@@ -94,7 +98,12 @@ def workload(**options: Any) -> Workload:
 
 
 def contender(
-    workload: str, name: str | None = None, *, role: Role = "peer", requires: str | None = None
+    workload: str,
+    name: str | None = None,
+    *,
+    role: Role = "peer",
+    requires: str | None = None,
+    most_rounds: int | None = None,
 ) -> Callable[[C], C]:
     """Register a contender for a workload.
 
@@ -103,6 +112,7 @@ def contender(
         name: Its name in the table; default the function's.
         role: "ours" is actorpool, "floor" the least that Python can do, written by hand.
         requires: A module without which the contender is skipped.
+        most_rounds: Fewer rounds than the others have, for one that takes seconds to set up; none with `--quick`.
     """
 
     def decorate(function: C) -> C:
@@ -110,7 +120,14 @@ def contender(
         if any(other.name == called for other in _contenders[workload]):
             raise ValueError(f"workload {workload!r} has a contender {called!r} already")
         _contenders[workload].append(
-            Contender(name=called, workload=workload, role=role, requires=requires, function=function)
+            Contender(
+                name=called,
+                workload=workload,
+                role=role,
+                requires=requires,
+                function=function,
+                most_rounds=most_rounds,
+            )
         )
         return function
 

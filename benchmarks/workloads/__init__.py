@@ -7,5 +7,15 @@ from typing import Final
 
 __all__ = ["ORDER"]
 
-ORDER: Final = ("async_map", "sync_map", "one_call", "pending", "starts", "size", "idle", "imports")
+ORDER: Final = (
+    "async_map",
+    "sync_map",
+    "processes",
+    "one_call",
+    "pending",
+    "starts",
+    "size",
+    "idle",
+    "imports",
+)
 """The modules in the order of the report; others follow by name."""

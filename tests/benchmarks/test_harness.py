@@ -20,7 +20,8 @@ from benchmarks._report import compare, table
 # A few inputs are enough to see that a contender works; these need more time than that for other reasons:
 # processes, a thousand containers.
 SLOW = {"async-sleep", "backlog-depth", "containers", "idle", "import", "pending", "sync-sleep"}
-INPUTS = {"idle": 0, "import": 1, "backlog-depth": 100}
+SLOW |= {workload.name for workload in load() if "process" in workload.name}
+INPUTS = {"idle": 0, "import": 1, "backlog-depth": 100, "process-echo-1m": 2, "start-process": 2}
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +52,8 @@ def numbers(n: int) -> list[int]:
     return list(range(n))
 
 
+# The peers' own way to make processes; newer interpreters warn of it.
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 @pytest.mark.parametrize(
     "name",
     [

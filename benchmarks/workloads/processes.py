@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inputs in processes: no-ops, bytes there and back, work that keeps a processor busy, one call, a first call."""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache, partial
+from typing import Any
+
+import actorpool as modal
+
+from .._measures import EachCall, PerInput, Run
+from .._registry import Goal, contender, workload
+from ._process_floors import Children, Echoes, echo_once, fork, reap
+
+Call = Callable[[int], Any]
+# What a peer offers: the results of a body for each of some arguments, in their order.
+Mapping = Callable[[Callable[[Any], Any], list[Any]], list[Any]]
+
+PROCESSES = 2
+BUSY_S = 0.001
+
+app = modal.App("benchmarks-processes")
+
+
+def no_op(x: int) -> int:
+    return x
+
+
+def echo(content: bytes) -> bytes:
+    return content
+
+
+def busy(x: int) -> int:
+    until = time.thread_time() + BUSY_S
+    while time.thread_time() < until:
+        pass
+    return x
+
+
+pool = partial(app.function, backend="process", min_containers=PROCESSES, max_containers=PROCESSES)
+functions: dict[Callable[[Any], Any], Any] = {
+    body: pool(name=body.__name__)(body) for body in (no_op, echo, busy)
+}
+
+
+# -- the ways to run a body in processes ------------------------------------------------------------------
+
+
+def with_actorpool() -> Iterator[Mapping]:
+    with app.run():
+        yield lambda body, values: list(functions[body].map(values))
+
+
+def with_executor() -> Iterator[Mapping]:
+    with ProcessPoolExecutor(PROCESSES) as executor:
+        yield lambda body, values: list(executor.map(body, values))
+
+
+def with_imap() -> Iterator[Mapping]:
+    with multiprocessing.Pool(PROCESSES) as processes:
+        yield lambda body, values: list(processes.imap(body, values))
+
+
+def with_joblib() -> Iterator[Mapping]:
+    joblib = importlib.import_module("joblib")
+    with joblib.Parallel(PROCESSES) as parallel:
+        yield lambda body, values: list(parallel(joblib.delayed(body)(value) for value in values))
+
+
+def with_loky() -> Iterator[Mapping]:
+    # Its processes stay for the next sample, as joblib's do: asleep, but warm.
+    executor = importlib.import_module("loky").get_reusable_executor(max_workers=PROCESSES)
+    yield lambda body, values: list(executor.map(body, values))
+
+
+def with_pebble() -> Iterator[Mapping]:
+    with importlib.import_module("pebble").ProcessPool(PROCESSES) as processes:
+        yield lambda body, values: list(processes.map(body, values).result())
+
+
+def with_ray() -> Iterator[Mapping]:
+    ray = importlib.import_module("ray")
+    ray.init(
+        num_cpus=PROCESSES,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        configure_logging=True,
+    )
+    remote = {body: ray.remote(body) for body in functions}
+    yield lambda body, values: list(ray.get([remote[body].remote(value) for value in values]))
+    ray.shutdown()
+
+
+# Those that take seconds to start are given few rounds, and none with --quick.
+SLOW = {"ray": 2}
+WAYS: tuple[tuple[str, str | None, Callable[[], Iterator[Mapping]]], ...] = (
+    ("ProcessPoolExecutor.map", None, with_executor),
+    ("Pool.imap", None, with_imap),
+    ("joblib", "joblib", with_joblib),
+    ("loky", "loky", with_loky),
+    ("pebble", "pebble", with_pebble),
+    ("ray", "ray", with_ray),
+)
+
+# Contents of bytes: enough of them that none is the one before.
+CONTENTS = 16
+
+
+@lru_cache
+def contents(size: int) -> list[bytes]:
+    return [number.to_bytes(8, "big") * (size // 8) for number in range(CONTENTS)]
+
+
+def payloads(n: int, size: int) -> list[bytes]:
+    """Return `n` contents of `size` bytes, made beforehand."""
+    made = contents(size)
+    return [made[number % CONTENTS] for number in range(n)]
+
+
+def mapped(run: Mapping, body: Callable[[Any], Any], values: Callable[[int], list[Any]], n: int) -> list[Any]:
+    return run(body, values(n))
+
+
+def close_peers() -> None:
+    """End the processes that peers keep for a next time."""
+    for name in ("joblib.externals.loky", "loky"):
+        if name in sys.modules:
+            sys.modules[name].get_reusable_executor().shutdown(wait=True)
+    # There is no public way to end these; Python's own tests do it so.
+    for name, module in list(sys.modules.items()):
+        if name == "multiprocessing.forkserver":
+            module._forkserver._stop()
+        elif name.endswith(".resource_tracker") and hasattr(module, "_resource_tracker"):
+            module._resource_tracker._stop()
+
+
+def register(name: str, body: Callable[[Any], Any], values: Callable[[int], list[Any]]) -> None:
+    """Register the ways to map `body` over the values of `n` inputs."""
+
+    def offer(way: Callable[[], Iterator[Mapping]]) -> Callable[[], Generator[Run]]:
+        def contend() -> Generator[Run]:
+            for run in way():
+                yield partial(mapped, run, body, values)
+
+        return contend
+
+    contender(name, "actorpool", role="ours")(offer(with_actorpool))
+    for called, requires, way in WAYS:
+        contender(name, called, requires=requires, most_rounds=SLOW.get(called))(offer(way))
+
+
+def register_children(name: str, body: Callable[[int], int]) -> None:
+    """Register the floor of the maps over numbers."""
+
+    @contender(name, "fork, half of the inputs each", role="floor")
+    def floor() -> Generator[Run]:
+        children = Children(PROCESSES, body)
+        yield children.run
+        children.close()
+
+
+workload(
+    name="process-map",
+    title="map of a no-op, 2 processes, no chunk size given",
+    measure=PerInput(),
+    full=10_000,
+    quick=3_000,
+    goals=(Goal("must", 0.2, "ProcessPoolExecutor.map"), Goal("ambition", 1.0, "joblib")),
+    after=close_peers,
+)
+register("process-map", no_op, lambda n: list(range(n)))
+register_children("process-map", no_op)
+
+for name, title, size, full, goals in (
+    (
+        "process-echo-64k",
+        "map of an echo of 64 KiB, 2 processes",
+        1 << 16,
+        2_000,
+        (Goal("must", 1.0, "joblib"), Goal("ambition", 1.5, "floor")),
+    ),
+    (
+        "process-echo-1m",
+        "map of an echo of 1 MiB, 2 processes",
+        1 << 20,
+        200,
+        (Goal("must", 0.6, "ProcessPoolExecutor.map"), Goal("ambition", 1.3, "floor")),
+    ),
+):
+    values = partial(payloads, size=size)
+    workload(
+        name=name,
+        title=title,
+        measure=PerInput(expected=values),
+        full=full,
+        quick=full // 4,
+        goals=goals,
+        after=close_peers,
+    )
+    register(name, echo, values)
+
+    @contender(name, "shared memory", role="floor")
+    def shared_memory(size: int = size) -> Generator[Run]:
+        echoes = Echoes(PROCESSES, size)
+        yield lambda n: echoes.run(payloads(n, size))
+        echoes.close()
+
+
+workload(
+    name="process-busy",
+    title="map of 1 ms of CPU, 2 processes",
+    measure=PerInput(),
+    full=1_000,
+    quick=300,
+    goals=(Goal("must", 1.03, "best peer"), Goal("ambition", 1.0, "best peer")),
+    after=close_peers,
+)
+register("process-busy", busy, lambda n: list(range(n)))
+register_children("process-busy", busy)
+
+
+# -- one call ---------------------------------------------------------------------------------------------
+
+workload(
+    name="call-process",
+    title="one call of a no-op in a process",
+    measure=EachCall(),
+    full=1_000,
+    quick=300,
+    goals=(Goal("must", 0.6, "pebble"), Goal("ambition", 1.5, "floor")),
+    after=close_peers,
+)
+
+
+@contender("call-process", "actorpool", role="ours")
+def call_actorpool() -> Generator[Call]:
+    with app.run():
+        yield functions[no_op].remote
+
+
+@contender("call-process", "ProcessPoolExecutor.submit")
+def call_executor() -> Generator[Call]:
+    with ProcessPoolExecutor(PROCESSES) as executor:
+        yield lambda x: executor.submit(no_op, x).result()
+
+
+@contender("call-process", "loky", requires="loky")
+def call_loky() -> Generator[Call]:
+    executor = importlib.import_module("loky").get_reusable_executor(max_workers=PROCESSES)
+    yield lambda x: executor.submit(no_op, x).result()
+
+
+@contender("call-process", "pebble", requires="pebble")
+def call_pebble() -> Generator[Call]:
+    with importlib.import_module("pebble").ProcessPool(PROCESSES) as processes:
+        yield lambda x: processes.schedule(no_op, args=(x,)).result()
+
+
+@contender("call-process", "ray", requires="ray", most_rounds=2)
+def call_ray() -> Generator[Call]:
+    for run in with_ray():
+        yield partial(first, run)
+
+
+def first(run: Mapping, x: int) -> Any:
+    return run(no_op, [x])[0]
+
+
+@contender("call-process", "fork, a byte there and back", role="floor")
+def call_floor() -> Generator[Call]:
+    pid, sock = fork(echo_once)
+
+    def call(x: int) -> int:
+        sock.send(x.to_bytes(8, "big"))
+        return int.from_bytes(sock.recv(8), "big")
+
+    yield call
+    reap(pid, sock)
+
+
+workload(
+    name="start-process",
+    title="first call of a function in a process: container start to result",
+    measure=EachCall(),
+    full=20,
+    quick=10,
+    goals=(Goal("must", 5_000.0), Goal("ambition", 1_000.0)),
+    after=close_peers,
+)
+
+# As many as a sample with its warm-up has calls.
+COLD = 24
+
+
+@contender("start-process", "actorpool", role="ours")
+def start_actorpool() -> Generator[Call]:
+    many = modal.App("benchmarks-start-process")
+    cold = iter([many.function(name=f"no_op_{n}", backend="process")(no_op) for n in range(COLD)])
+    warm = many.function(name="warm", backend="process", min_containers=1)(no_op)
+    with many.run():
+        # The app's template has started.
+        assert warm.remote(1) == 1
+        yield lambda x: next(cold).remote(x)
+
+
+@contender("start-process", "Process of a forkserver")
+def start_forkserver() -> Generator[Call]:
+    context = multiprocessing.get_context("forkserver")
+
+    def call(x: int) -> int:
+        ours, theirs = context.Pipe()
+        process = context.Process(target=answer, args=(theirs, x))
+        process.start()
+        result: int = ours.recv()
+        process.join()
+        return result
+
+    assert call(1) == 1
+    yield call
+
+
+def answer(pipe: Any, x: int) -> None:
+    pipe.send(no_op(x))
+
+
+@contender("start-process", "loky", requires="loky", most_rounds=2)
+def start_loky() -> Generator[Call]:
+    def call(x: int) -> int:
+        with importlib.import_module("loky").ProcessPoolExecutor(1) as executor:
+            return int(executor.submit(no_op, x).result())
+
+    yield call
+
+
+@contender("start-process", "fork and a pipe", role="floor")
+def start_fork() -> Generator[Call]:
+    def call(x: int) -> int:
+        def serve(sock: Any) -> None:
+            sock.send(no_op(x).to_bytes(8, "big"))
+
+        pid, sock = fork(serve)
+        result = int.from_bytes(sock.recv(8), "big")
+        reap(pid, sock)
+        return result
+
+    yield call
