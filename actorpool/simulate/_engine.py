@@ -24,8 +24,8 @@ from actorpool._core import _effects as fx
 from actorpool._core._config import AutoscalerSettings, Concurrency, Limits, Restart
 from actorpool._core._flow import CONTROL, SCALING
 from actorpool._core._input import SUCCEEDED, Input
-from actorpool._core._pool import Pool
-from actorpool._core._scaling import WindowPolicy
+from actorpool._core._observed import make_pool
+from actorpool._core._scaling import WindowPolicy, policy_factory, with_events
 from actorpool.exception import ClosedError, InternalError, InvalidError, ResourceExhaustedError
 
 from ._ledger import Box, Ledger
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actorpool._core._container import Container
-    from actorpool._core._scaling import ScalingPolicy
+    from actorpool._core._pool import Pool
+    from actorpool._core._scaling import PolicyChoice, ScalingPolicy
     from actorpool._host._base import Host
 
     from ._trace import MapCall, Trace
@@ -56,7 +57,7 @@ def simulate(
     *,
     max_inputs: int | None = None,
     target_inputs: int | None = None,
-    policy: Callable[[], ScalingPolicy] = WindowPolicy,
+    policy: PolicyChoice = WindowPolicy,
     limits: Limits | None = None,
     seed: int = 0,
     label: str = "",
@@ -69,7 +70,7 @@ def simulate(
         max_inputs: Inputs a container runs at once; default that of the trace.
         target_inputs: Inputs the autoscaler aims for in each container; default that of the trace, or `max_inputs`
             where that is given.
-        policy: Makes the policy, as for `App(policy=...)`.
+        policy: The policy, of which the simulation takes a copy, or what makes one; as for `App(policy=...)`.
         limits: Limits of the function, beyond which inputs are refused and counted so; default none. Of a
             map's own limits only its window counts, and that is the trace's.
         seed: Seeds what start-up times are drawn, once those of the trace are used up.
@@ -88,7 +89,7 @@ def simulate(
         trace,
         trace.settings if settings is None else settings,
         concurrency,
-        policy(),
+        policy_factory(policy)(),
         _UNLIMITED if limits is None else limits,
         seed,
     )
@@ -196,10 +197,11 @@ class _World:
         self._settings = settings
         self._concurrency = concurrency
         self._policy = policy
+        self._decide = with_events(policy)
         self._random = random.Random(seed)
         self._clock = _Clock()
-        self.pool = Pool(
-            trace.name, settings=settings, concurrency=concurrency, limits=limits, restart=Restart()
+        self.pool: Pool = make_pool(
+            trace.name, policy, settings=settings, concurrency=concurrency, limits=limits, restart=Restart()
         )
         # The cast: of a host it wants the clock, and the bridge only from other threads or after a lost loop.
         self.dispatcher = Dispatcher(self.pool, cast("Host", self._clock), self._attend, self._tell)
@@ -241,8 +243,8 @@ class _World:
             first += sum(call.inputs for call in calls)
         closes_at = self._trace.duration_s
         idle_turns = 0
-        # The minimum is started before anything comes.
-        self._asked = self.pool.attention
+        # Supervisor and autoscaler look once as they begin; so the minimum is started before anything comes.
+        self._asked = SCALING | CONTROL
         now = 0.0
         while True:
             if not self._asked:
@@ -383,7 +385,7 @@ class _World:
         if asked & SCALING:
             self._looks += 1
             snapshot = self.dispatcher.snapshot()
-            decision = self._policy.decide(snapshot)
+            decision = self._decide(snapshot)
             self._wake_at = _INFINITE if decision.wake_at is None else decision.wake_at
             self._tell(fx.Decided(decision, snapshot))
 
