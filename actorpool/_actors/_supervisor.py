@@ -254,7 +254,7 @@ class Supervisor:
     def _perform(self, effects: list[fx.Effect]) -> None:
         for effect in effects:
             match effect:
-                case fx.StartContainer(container):
+                case fx.StartContainer(container=container):
                     name = f"{self.name}/{container.number}"
                     actor = ContainerActor(
                         container,
@@ -270,17 +270,17 @@ class Supervisor:
                     container.handle = actor
                     assert self._nursery is not None
                     self._nursery.start_soon(actor.run, name=f"container {name}")
-                case fx.StopContainer(container):
+                case fx.StopContainer(container=container):
                     container.handle.stop()
-                case fx.Deliver(container, inputs):
+                case fx.Deliver(container=container, inputs=inputs):
                     for input in inputs:
                         self.dispatcher.send(container.handle, input)
-                case fx.Settle(input):
+                case fx.Settle(input=input):
                     if input.sink is not None:
                         input.sink(input)
-                case fx.CancelRun(input):
+                case fx.CancelRun(input=input):
                     self.dispatcher.interrupt(input)
-                case fx.ReportAbandoned(input):
+                case fx.ReportAbandoned(input=input):
                     if self._abandons:
                         self._report_abandoned(input)
 

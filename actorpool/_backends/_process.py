@@ -263,18 +263,18 @@ class ProcessContainer:
         match message:
             case wire.Ended():
                 self._end_input(message)
-            case wire.Item(number, value):
+            case wire.Item(number=number, value=value):
                 feed = self._feeds.get(number)
                 if feed is not None:
                     feed.put(decode(value))
-            case wire.Output(stream, line):
+            case wire.Output(stream=stream, line=line):
                 forward_line(self._name, stream, line)
-            case wire.Record(fields):
+            case wire.Record(fields=fields):
                 forward_record(self._name, fields)
             case wire.Ready():
                 self._ready = True
                 self._greeted.set()
-            case wire.StartFailed(error):
+            case wire.StartFailed(error=error):
                 self._error = decode_error(error)
                 self._greeted.set()
             case wire.Stopped():

@@ -170,12 +170,12 @@ class Template:
             return
         for message in messages:
             match message:
-                case Preloaded(failures):
+                case Preloaded(failures=failures):
                     for module, trace in failures:
                         logger.debug("module '%s' cannot be imported by a template:\n%s", module, trace)
-                case Forked(number) | ForkFailed(number):
+                case Forked(number=number) | ForkFailed(number=number):
                     self._answer(number, message)
-                case Exited(pid, status):
+                case Exited(pid=pid, status=status):
                     exited = self._exits.pop(pid, None)
                     if exited is not None:
                         exited(status)

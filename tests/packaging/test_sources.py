@@ -38,6 +38,22 @@ def test_a_module_stays_small_enough_to_read() -> None:
     assert {} == {name: length for name, length in lengths.items() if length > MAX_LINES}
 
 
+def test_classes_are_matched_by_the_names_of_their_fields() -> None:
+    """CPython 3.11 looks `__match_args__` up under a new string each time, and keeps up to 4,096 of these.
+
+    They lie where a burst of work put them, and the memory around them does not go back to the system: after
+    10,000 parameter sets a process held 164 MB instead of 88.
+    """
+    found = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in python_files("actorpool")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.MatchClass) and node.patterns
+    ]
+
+    assert [] == found
+
+
 def test_no_file_names_a_path_of_a_machine() -> None:
     here = [f"{place}/" for place in {str(ROOT), str(Path.home())} if place != "/"]
     found = []
