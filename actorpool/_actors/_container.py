@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from actorpool._core import _effects as fx
 from actorpool._core._container import Phase
+from actorpool._core._recycling import Age
 from actorpool._host._failures import raised_by
 from actorpool.exception import FunctionTimeoutError
 
@@ -38,13 +39,13 @@ class ContainerActor:
     """One container: a child of its function's supervisor."""
 
     __slots__ = (
+        "_age",
         "_backend",
         "_grace_s",
         "_host",
         "_lost",
         "_make_backend",
         "_record",
-        "_recycle_age_s",
         "_report",
         "_started",
         "_starting",
@@ -81,7 +82,7 @@ class ContainerActor:
         """The way to the pool that this container belongs to."""
         self._startup_timeout_s = startup_timeout_s
         self._grace_s = grace_s
-        self._recycle_age_s = recycle_age_s
+        self._age = Age(recycle_age_s)
         self._stop = host.event()
         self._backend: ContainerBackend | None = None
         self._starting: CancelScope | None = None
@@ -105,19 +106,20 @@ class ContainerActor:
         self.send = backend.send
         self.cancel = backend.cancel
         error: BaseException | None = None
-        age: TimerHandle | None = None
+        aged: TimerHandle | None = None
         try:
             error = await self._start(backend)
             if error is None:
                 self._started = True
                 if self._record.phase is Phase.STARTING:
                     self._report(fx.ContainerReady(self._record))
-                if self._recycle_age_s is not None:
-                    age = self._host.call_at(self._host.now() + self._recycle_age_s, self.retire)
+                self._age.ready(self._host.now())
+                if self._age.retire_at < math.inf:
+                    aged = self._host.call_at(self._age.retire_at, self.retire)
                 await self._stop.wait()
         finally:
-            if age is not None:
-                age.cancel()
+            if aged is not None:
+                aged.cancel()
             # Also when the app is being cancelled from outside.
             leftover = list(self._record.inputs)
             await self._host.shielded(lambda: backend.stop(leftover, self._grace_s), math.inf)

@@ -3,15 +3,12 @@
 
 Theory of operation. The worker process runs a local container, so slots, hooks, threads and tasks behave as there;
 this side turns what a pool asks of a container into messages, and messages into outcomes. It decides nothing: whose
-turn it is, what is tried again and what replaces a container that died is the pool machine's answer.
+turn it is, what is tried again and what replaces a container that died is the pool machine's answer; when a process
+is asked to end and made to is that of `Ending`, and when it is too big that of `Weight`.
 
 Everything happens on the host's thread, save `send` and `cancel`, which post: many messages of one turn share a
 write. An input counts as run from the moment its message is queued. What was given to a container that died fails or
 is tried again; what only held a slot goes to another container.
-
-Work that was interrupted and does not return is ended with its process, since nothing else can end it: the
-container retires, so that it takes nothing more; when nothing but such work is left in it, it gets SIGTERM and,
-after the grace period, SIGKILL.
 """
 
 from __future__ import annotations
@@ -25,7 +22,9 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
+from actorpool._core._ending import Ending, Step
 from actorpool._core._input import CANCELLED, FAILED, RUNNING, SUCCEEDED, Input
+from actorpool._core._recycling import Weight
 from actorpool._host._sockets import SocketWatch, open_socket_watch
 from actorpool._wire import _messages as wire
 from actorpool._wire._codec import decode, encode_arguments
@@ -41,7 +40,7 @@ from ._worker_output import forward_line, forward_record
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from actorpool._host._base import Host
+    from actorpool._host._base import Host, TimerHandle
     from actorpool._host._slots import Complete
 
     from ._process_pool import ProcessPool
@@ -64,16 +63,15 @@ class ProcessContainer:
     __slots__ = (
         "_complete",
         "_connection",
-        "_doomed",
+        "_ending",
         "_error",
         "_feeds",
-        "_gone",
         "_grace_s",
         "_greeted",
         "_host",
         "_name",
         "_numbers",
-        "_overdue",
+        "_over",
         "_owner",
         "_pid",
         "_pool",
@@ -81,8 +79,10 @@ class ProcessContainer:
         "_running",
         "_stopping",
         "_template",
+        "_timer",
+        "_timer_at",
         "_watch",
-        "_weigh_at",
+        "_weight",
     )
 
     def __init__(
@@ -99,25 +99,28 @@ class ProcessContainer:
         self._host = host
         self._complete = complete
         self._owner = owner
-        self._grace_s = grace_s
         self._numbers = itertools.count(1)
         # {number of an input in messages: the input}, from the moment its message is queued until its end.
         self._running: dict[int, Input] = {}
         self._feeds: dict[int, Feed] = {}
-        # Numbers of interrupted inputs whose grace period is over.
-        self._overdue: set[int] = set()
+        self._grace_s = grace_s
+        # As long as the steps of a stop may take there: interrupted work, each hook, the threads.
+        ask_s = grace_s * (len(pool.workload.exit) + 2) + 1
+        self._ending = Ending(grace_s, ask_s=ask_s, kill_s=_KILLED_S)
+        # For the next step of the ending, and when it is due.
+        self._timer: TimerHandle | None = None
+        self._timer_at = inf
+        self._weight = Weight(pool.max_memory, every_s=_WEIGH_S)
         self._template: Template | None = None
         self._pid: int | None = None
         self._connection: Connection | None = None
         self._watch: SocketWatch | None = None
         self._greeted = host.event()
-        self._gone = host.event()
+        # Set when the process is gone, or nobody waits for that any more.
+        self._over = host.event()
         self._error: BaseException | None = None
         self._ready = False
         self._stopping = False
-        self._weigh_at = 0.0
-        # Whether it is given nothing more, because it is gone or about to be.
-        self._doomed = False
 
     @property
     def send(self) -> Callable[[Input], None]:
@@ -133,6 +136,11 @@ class ProcessContainer:
 
     async def start(self) -> None:
         """Make the process, and have it make the user's object and run its enter hooks."""
+        # As for a thread: what happens elsewhere takes no virtual time.
+        with self._host.hold_clock():
+            await self._start()
+
+    async def _start(self) -> None:
         start = self._pool.start_message(self._name, self._grace_s)
         template = self._template = self._pool.template()
         ours, theirs = socket.socketpair()
@@ -141,8 +149,7 @@ class ProcessContainer:
             self._connection = Connection(ours, self._wake)
             self._watch = open_socket_watch(self._host, ours, self._readable, self._flush)
             pid = await template.fork(theirs, self._exited)
-        if self._gone.is_set():
-            assert self._error is not None
+        if self._error is not None:
             raise self._error
         self._pid = pid
         self._connection.post(start)
@@ -152,23 +159,21 @@ class ProcessContainer:
 
     def abandon(self) -> None:
         """Let the process end; nothing can be run on the loop any more. Threads: any."""
-        self._doomed = True
+        self._ending.gone()
         if self._connection is not None:
             self._connection.close()
 
     async def stop(self, leftover: Sequence[Input], grace_s: float) -> None:
         """Have the process run its exit hooks and end; if it does not in time, end it."""
-        self._stopping = self._doomed = True
-        if self._ready and self._connection is not None:
-            self._connection.post(wire.Stop(grace_s))
-            # As long as its own steps may take: interrupted work, each hook, the threads.
-            await self._wait_until_gone(grace_s * (len(self._pool.workload.exit) + 2) + 1)
-            await self._end_process(signal.SIGTERM, grace_s)
-        await self._end_process(signal.SIGKILL, _KILLED_S)
-        if self._pid is not None:
-            logger.error(
-                "process %d of container %s is not gone %g s after SIGKILL", self._pid, self._name, _KILLED_S
-            )
+        self._stopping = True
+        if self._pid is None:
+            # There is none, or none that is known: it ends with its socket.
+            self._ending.gone()
+            self._arm()
+        else:
+            self._carry_out(self._ending.stop(self._host.now(), hooks=self._ready))
+            with self._host.hold_clock():
+                await self._over.wait()
         self._close()
 
     # -- inputs: any thread ----------------------------------------------------------------------
@@ -184,7 +189,7 @@ class ProcessContainer:
         args, kwargs, context, stream = input.args, input.kwargs, input.context, input.stream
         if input.state != RUNNING:
             return self._complete(input, CANCELLED, None)
-        if self._doomed:
+        if self._ending.doomed:
             # It holds a slot of a container that is gone: the pool takes it back.
             return None
         assert self._connection is not None
@@ -251,13 +256,12 @@ class ProcessContainer:
     def _unhear(self, error: WireError | None) -> None:
         """Nothing more comes from the process: it is ending, or what it says makes no sense."""
         assert self._watch is not None
-        self._doomed = True
         self._watch.close()
         if error is not None:
             logger.error("container %s sent what is no message, and is ended: %s", self._name, error)
             self._error = self._error or error
         # The news of its end comes from the template; one that closed its socket and lives on is ended.
-        self._signal(signal.SIGKILL)
+        self._carry_out(self._ending.unheard(self._host.now()))
 
     def _receive(self, message: wire.Message) -> None:
         match message:
@@ -290,21 +294,17 @@ class ProcessContainer:
         following = self._complete(input, *self._outcome(message))
         if following is not None:
             self._send(following)
-        if self._overdue:
-            self._end_overdue()
-        if self._pool.max_memory < inf:
+        if self._ending.overdue:
+            self._advance()
+        if self._pool.max_memory is not None and self._weight.due(self._host.now()):
             self._weigh()
 
     def _weigh(self) -> None:
-        """Retire when the process has grown too big; looked at now and then."""
-        now = self._host.now()
-        if now >= self._weigh_at and self._pid is not None:
-            self._weigh_at = now + _WEIGH_S
-            size = resident_bytes(self._pid)
-            if size is not None and size > self._pool.max_memory:
-                logger.info("container %s is replaced: it has %d MiB in memory", self._name, size >> 20)
-                self._weigh_at = inf
-                self._owner.retire()
+        size = None if self._pid is None else resident_bytes(self._pid)
+        if self._weight.exceeded(size):
+            assert size is not None
+            logger.info("container %s is replaced: it has %d MiB in memory", self._name, size >> 20)
+            self._owner.retire()
 
     def _outcome(self, message: wire.Ended) -> tuple[int, Any]:
         if message.state != SUCCEEDED:
@@ -316,7 +316,7 @@ class ProcessContainer:
 
     def _release(self, number: int) -> None:
         self._feeds.pop(number, None)
-        self._overdue.discard(number)
+        self._ending.returned(number)
         self._host.release()
 
     # -- interrupted work ------------------------------------------------------------------------
@@ -330,48 +330,68 @@ class ProcessContainer:
         if number in self._feeds:
             self._connection.post(wire.CloseStream(number))
         self._connection.post(wire.Cancel(number))
-        self._host.call_at(self._host.now() + self._grace_s, partial(self._expire, number))
-
-    def _expire(self, number: int) -> None:
-        if number in self._running and not self._doomed:
-            self._overdue.add(number)
-            self._owner.retire()
-            self._end_overdue()
-
-    def _end_overdue(self) -> None:
-        """End the process when it runs nothing but overdue work."""
-        if not self._doomed and self._overdue.issuperset(self._running):
-            self._doomed = True
-            logger.warning(
-                "container %s is ended: cancelled work in it has not returned after %g s",
-                self._name,
-                self._grace_s,
-            )
-            self._signal(signal.SIGTERM)
-            self._host.call_at(self._host.now() + self._grace_s, partial(self._signal, signal.SIGKILL))
+        self._ending.interrupt(number, self._host.now())
+        self._advance()
 
     # -- the end ---------------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        """Do what is due for the end of the process."""
+        self._carry_out(self._ending.advance(self._host.now(), len(self._running)))
+
+    def _carry_out(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            match step:
+                case Step.RETIRE:
+                    self._owner.retire()
+                case Step.ASK:
+                    assert self._connection is not None
+                    self._connection.post(wire.Stop(self._grace_s))
+                case Step.TERMINATE:
+                    if not self._stopping:
+                        logger.warning(
+                            "container %s is ended: cancelled work in it has not returned after %g s",
+                            self._name,
+                            self._grace_s,
+                        )
+                    self._signal(signal.SIGTERM)
+                case Step.KILL:
+                    self._signal(signal.SIGKILL)
+                case Step.LEAVE:
+                    message = f"process {self._pid} is not gone {_KILLED_S:g} s after SIGKILL"
+                    logger.error("container %s: %s", self._name, message)
+                    self._end(ContainerDiedError(message))
+        self._arm()
+
+    def _arm(self) -> None:
+        """See to it that the next step is taken when it is due."""
+        due = self._ending.next_at
+        if self._timer is not None:
+            if self._timer_at == due:
+                return
+            self._timer.cancel()
+        self._timer_at = due
+        self._timer = None if due == inf else self._host.call_at(due, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._advance()
 
     def _signal(self, number: int) -> None:
         if self._pid is not None and self._template is not None:
             self._template.kill(self._pid, number)
 
-    async def _end_process(self, number: int, patience_s: float) -> None:
-        if self._pid is not None:
-            self._signal(number)
-            await self._wait_until_gone(patience_s)
-
-    async def _wait_until_gone(self, seconds: float) -> None:
-        with self._host.move_on_after(seconds):
-            await self._gone.wait()
-
     def _exited(self, status: int | None) -> None:
         """Hear that the process has ended; what it said before comes first."""
-        self._pid = None
-        self._doomed = True
         self._hear_the_rest()
-        error = self._error = self._error or _death(status)
-        self._gone.set()
+        self._end(self._error or _death(status))
+
+    def _end(self, error: BaseException) -> None:
+        self._pid = None
+        self._error = error
+        self._ending.gone()
+        self._arm()
+        self._over.set()
         self._greeted.set()
         if self._ready and not self._stopping:
             self._owner.lost(error, frozenset(self._running.values()))

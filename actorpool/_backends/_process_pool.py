@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import sys
-from math import inf
 from typing import TYPE_CHECKING
 
 from actorpool._wire._codec import encode
@@ -104,8 +103,8 @@ class ProcessPool:
         block_warning_s: float | None,
         recycle: Recycle,
     ) -> None:
-        self.max_memory: float = inf if recycle.memory_mib is None else recycle.memory_mib * 2**20
-        """Bytes of memory above which a container is replaced."""
+        self.max_memory: int | None = None if recycle.memory_mib is None else recycle.memory_mib * 2**20
+        """Bytes of memory above which a container is replaced; None for any number."""
         self.workload: Workload = workload
         self.call_id_of: Callable[[Input], str] = call_id_of
         """Returns the id of the call that an input belongs to."""
