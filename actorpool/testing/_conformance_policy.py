@@ -36,7 +36,7 @@ __all__ = ["check_policy"]
 Ask = Callable[[Snapshot], Decision]
 
 # Every instant of the workloads is a multiple of a power of two, so that adding this one rounds nothing.
-_SHIFT_S: Final = 2.0**20
+_SHIFT_S: Final = 2.0**16
 _STEADY_S: Final = 60.0
 # Forty times as many as the default policy takes in the longest of the workloads.
 _MOST_LOOKS: Final = 5_000

@@ -96,7 +96,7 @@ class OfTheClock(Simple):
 
 class Since1970(OfTwo):
     def other(self, snapshot: Snapshot) -> bool:
-        return snapshot.now > 2.0**19
+        return snapshot.now > 2.0**15
 
 
 class Shared(OfTwo):
