@@ -219,6 +219,8 @@ class Recycle:
 class Restart:
     """What happens when containers of a pool fail to start, one start after the other.
 
+    A container that dies before an input ran in it counts likewise, in a row of its own.
+
     Raises:
         InvalidError: If a value is out of range.
     """

@@ -20,14 +20,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from actorpool._core import _effects as fx
-from actorpool._core._capacity import Capacity
 from actorpool._core._container import Phase
 from actorpool._core._counts import Estimates, PoolCounts
 from actorpool._core._flow import CONTROL, ROOM, SCALING
-from actorpool._core._input import CANCELLED, DELAYED, FAILED, RUNNING, SUCCEEDED, TIMED_OUT, Input
+from actorpool._core._input import CANCELLED, FAILED, RUNNING, SUCCEEDED, TIMED_OUT, Input
+from actorpool._core._losses import Losses
 from actorpool._core._scaling import Decision, Snapshot
-from actorpool._core._start_failures import StartFailures
-from actorpool.exception import ContainerDiedError, ContainerStartError
+from actorpool._core._start_failures import EarlyDeaths, StartFailures
 
 if TYPE_CHECKING:
     from actorpool._core._config import AutoscalerSettings, Concurrency, Limits, Restart
@@ -41,17 +40,14 @@ __all__ = ["Pool"]
 _START_WAVE: Final = 64
 
 
-class Pool(Capacity):
+class Pool(Losses):
     """One function's pool: the control path."""
 
     __slots__ = (
         "_estimates",
-        "_failures",
         "_grace_s",
         "_look_at",
-        "last_failure",
         "overruled",
-        "start_failures",
     )
 
     # What this part moves of the data path's state.
@@ -89,6 +85,7 @@ class Pool(Capacity):
             kind=kind,
         )
         self._failures = StartFailures(restart)
+        self._deaths = EarlyDeaths(restart)
         self._grace_s = grace_s
         # How many containers were ever asked for.
         self._number = 0
@@ -101,9 +98,9 @@ class Pool(Capacity):
         # When the window of an idle container ends, if the policy did not ask to be woken by then.
         self._look_at: float = float("inf")
         self._estimates = Estimates(startup_hint_s)
-        self.last_failure: BaseException | None = None
+        self.last_failure = None
         self.overruled: int = 0
-        self.start_failures: int = 0
+        self.start_failures = 0
         if settings.min_containers:
             self.attention |= SCALING
 
@@ -177,9 +174,7 @@ class Pool(Capacity):
 
     def next_tick(self) -> float | None:
         """Return the instant at which a `Ticked` is due although nothing happens; None for none."""
-        instants: list[float] = []
-        if self._failures.until is not None:
-            instants.append(self._failures.until)
+        instants = [row.until for row in (self._failures, self._deaths) if row.until is not None]
         if self._look_at < float("inf"):
             instants.append(self._look_at)
         instants.extend(self._attempt_instants())
@@ -225,73 +220,6 @@ class Pool(Capacity):
         # What is under way beyond it may have lost its backlog, and an idle one has a window to expire.
         self.attention |= SCALING
 
-    def _failed(self, event: fx.ContainerFailed, now: float, effects: list[fx.Effect]) -> None:
-        container, error = event.container, event.error
-        called_off = container.phase is not Phase.STARTING
-        self._bury(container, now)
-        self.attention |= SCALING
-        if called_off:
-            return
-        self.start_failures += 1
-        self.last_failure = error
-        self._failures.add(container.number, self._number, now)
-        self.attention |= CONTROL
-        oldest = next((container.number for container in self._starting), None)
-        if self._failures.conclusive(oldest) and not self._placement.count and self.pending:
-            failures = self._failures.count
-            self._failures.end()
-            for input in self._withdraw_pending():
-                cause = ContainerStartError(
-                    f"containers of {self.title} failed to start {failures} times in a row, the last time "
-                    f"with {type(error).__name__}: {error}; mend the enter hooks, the next input tries again",
-                    failures=failures,
-                )
-                cause.__cause__ = error
-                self.settle(input, FAILED, cause)
-                effects.append(fx.Settle(input))
-
-    def _exited(self, event: fx.ContainerExited, now: float, effects: list[fx.Effect]) -> None:
-        container = event.container
-        if container.phase is Phase.STOPPED:
-            return
-        if container.ready:
-            self._placement.remove(container, len(container.inputs))
-        else:
-            self._outside -= len(container.inputs)
-        never_run: list[Input] = []
-        # A container that stopped as it was told has left behind what did not return; with one that died it ended.
-        left = {input for _, input in self._interrupted} if event.error is None else ()
-        for input in container.inputs:
-            self.running -= 1
-            if input.state != RUNNING:
-                self.abandoned -= 1
-                if input in left:
-                    effects.append(fx.ReportAbandoned(input))
-            elif event.run is not None and input not in event.run:
-                never_run.append(input)
-            else:
-                error = self._loss(container, event.error)
-                if not self._try_again(input, error, now):
-                    self.settle(input, FAILED, error)
-                    effects.append(fx.Settle(input))
-        container.inputs.clear()
-        self._bury(container, now)
-        # The newest first, so that the oldest stands first in the end.
-        for input in reversed(never_run):
-            self._take_back(input, now, effects)
-        self.attention |= SCALING | CONTROL | ROOM
-
-    def _loss(self, container: Container, cause: BaseException | None) -> ContainerDiedError:
-        how = cause if isinstance(cause, ContainerDiedError) else f"{type(cause).__name__}: {cause}"
-        error = ContainerDiedError(
-            f"container {container.number} of {self.title} ended while it ran this input"
-            + (f": {how}" if cause else ""),
-            exit_code=getattr(cause, "exit_code", None),
-            signal=getattr(cause, "signal", None),
-        )
-        error.__cause__ = cause
-        return error
-
     def _retired(self, event: fx.ContainerRetired, now: float, effects: list[fx.Effect]) -> None:
         container = event.container
         if container.ready:
@@ -325,7 +253,7 @@ class Pool(Capacity):
         if self.crowded:
             # Threads that others wait for are not taken for a buffer.
             start = max(0, min(start, max(least, self._needed(self._demand)) - self.size))
-        if self._failures.pausing(now):
+        if self._failures.pausing(now) or self._deaths.pausing(now):
             start = 0
         if start > _START_WAVE:
             start = _START_WAVE
@@ -362,9 +290,10 @@ class Pool(Capacity):
                 self._stop(container, effects)
         self._stop_terminated(effects)
         self._make_way(effects)
-        if self._failures.until is not None and self._failures.until <= now:
-            self._failures.until = None
-            self.attention |= SCALING
+        for row in (self._failures, self._deaths):
+            if row.until is not None and row.until <= now:
+                row.until = None
+                self.attention |= SCALING
         if self._look_at <= now:
             self._look_at = float("inf")
             self.attention |= SCALING
@@ -413,17 +342,6 @@ class Pool(Capacity):
     def _needed(self, demand: int) -> int:
         """Return how many containers there should be for that demand alone."""
         return -(-demand // self.concurrency.target)
-
-    def _withdraw_pending(self) -> list[Input]:
-        """Take all pending inputs out of the backlog and the heap, the oldest first."""
-        inputs: list[Input] = []
-        while self._backlog.count:
-            inputs.append(self._backlog.pop())
-        inputs.extend(entry[2] for entry in sorted(self._delayed) if entry[2].state == DELAYED)
-        self._delayed.clear()
-        self._to_retry = self._called_to_retry = 0
-        self.attention |= ROOM
-        return inputs
 
     def _held_by(self, demand: int) -> int:
         """Return how many containers the minimum and, while there is demand, the buffer hold."""

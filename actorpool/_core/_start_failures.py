@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Failed starts in a row: how long the next start waits, and when those who wait for it give up (pure).
+"""Failures in a row: how long the next start waits, and when those who wait for it give up (pure).
 
 Containers are told apart by their numbers, which count a pool's containers in the order of their starts.
 """
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from actorpool._core._config import Restart
+    from actorpool._core._container import Container
 
-__all__ = ["StartFailures"]
+__all__ = ["EarlyDeaths", "StartFailures"]
 
 
 class StartFailures:
@@ -53,3 +54,24 @@ class StartFailures:
         A start that was under way before the row began may yet succeed, so its end is waited for.
         """
         return self.count >= self._restart.max_failures and (oldest is None or oldest > self._before_row)
+
+
+class EarlyDeaths(StartFailures):
+    """The present row of containers of one pool that died before an input ran in them.
+
+    Such a death is like a failed start: what asked for the container asks for the next one at once. An input that
+    ends, or a container that lived for longer than the longest pause, ends the row.
+    """
+
+    __slots__ = ("_ended_before",)
+
+    def __init__(self, restart: Restart) -> None:
+        super().__init__(restart)
+        self._ended_before = 0
+
+    def died(self, container: Container, newest: int, ended: int, now: float) -> None:
+        """Count this death; `ended` inputs of the pool have ended, and `newest` is its last container."""
+        if ended != self._ended_before or now - container.asked_at > self._restart.max_delay_s:
+            self.end()
+        self._ended_before = ended
+        self.add(container.number, newest, now)

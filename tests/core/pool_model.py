@@ -10,8 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from attrs import define, field
-
 from actorpool._core import _effects as fx
 from actorpool._core._config import AutoscalerSettings, Concurrency, Limits, Restart
 from actorpool._core._container import Container, Phase
@@ -27,22 +25,9 @@ from actorpool._core._input import (
 )
 from actorpool._core._retry import RetryPolicy
 from actorpool.exception import ClosedError, DeadlockError, ResourceExhaustedError
+from tests.core.pool_parts import Box, Row
 
-__all__ = ["Box", "Model"]
-
-
-@define(eq=False)
-class Box:
-    """A container of the model."""
-
-    record: Container
-    asked_at: float
-    phase: Phase = Phase.STARTING
-    slots: dict[Input, float] = field(factory=dict)
-    idle_since: float = 0.0
-    served: int = 0
-    order: int = 0
-    """When it got to its load, among all such moves."""
+__all__ = ["Model"]
 
 
 class Model:
@@ -76,8 +61,8 @@ class Model:
         self.orphans: list[Input] = []
         """Inputs whose container has gone, and whose work may return later."""
         self.accepting, self.ended, self.shut, self.crowded = True, False, False, False
-        self.failures, self.failed_number, self.row_number, self.not_before = 0, 0, 0, -math.inf
-        self.backing_off = False
+        self.failures, self.deaths = Row(restart), Row(restart)
+        self.completed = self.completed_before_death = 0
         self.moves = self.refused = self.start_failures = 0
         self.lived_s = 0.0
 
@@ -206,6 +191,7 @@ class Model:
         ):
             self.states[input] = state
         box.served += 1
+        self.completed += 1
         if box.phase is not Phase.READY:
             if not box.slots:
                 self.emptied.append(box)
@@ -284,7 +270,7 @@ class Model:
         if box.phase is not Phase.STARTING:
             return []
         box.phase, box.idle_since = Phase.READY, now
-        self.failures, self.backing_off = 0, False
+        self.failures.end()
         taken = self.backlog[: self.max_inputs]
         del self.backlog[: self.max_inputs]
         for input in taken:
@@ -299,19 +285,29 @@ class Model:
         if called_off:
             return []
         self.start_failures += 1
-        if container.number > self.failed_number:
-            if not self.failures:
-                self.row_number = len(self.boxes)
-            self.failures += 1
-            self.failed_number = len(self.boxes)
-            self.not_before = now + self.restart.delay_s(self.failures)
-            self.backing_off = True
-        waiting = [*self.backlog, *(input for _, input in self.delayed)]
-        undecided = [box for box in self.live(Phase.STARTING) if box.record.number <= self.row_number]
-        if self.failures < self.restart.max_failures or self.live(Phase.READY) or undecided or not waiting:
+        self.failures.add(container.number, len(self.boxes), now)
+        return self.judge(self.failures)
+
+    def judge(self, row: Row) -> list[fx.Effect]:
+        """Fail what is pending if this row is long enough, and nobody else may come to serve it."""
+        undecided = [box for box in self.live(Phase.STARTING) if box.record.number <= row.first_number]
+        waiting = self.backlog or self.delayed
+        if row.count < self.restart.max_failures or self.live(Phase.READY) or undecided or not waiting:
             return []
-        self.failures, self.backing_off = 0, False
+        row.end()
         return self.withdraw(FAILED)
+
+    def died_early(self, box: Box, now: float) -> list[fx.Effect]:
+        """A container died in which no input has run."""
+        if self.completed != self.completed_before_death or now - box.asked_at > self.restart.max_delay_s:
+            self.deaths.end()
+        self.completed_before_death = self.completed
+        self.deaths.add(box.record.number, len(self.boxes), now)
+        return self.judge(self.deaths)
+
+    def paused(self, now: float) -> bool:
+        """Whether failures keep the pool from starting anything now."""
+        return now < max(self.failures.not_before, self.deaths.not_before)
 
     def withdraw(self, state: int) -> list[fx.Effect]:
         waiting = [*self.backlog, *(input for _, input in self.delayed)]
@@ -324,6 +320,7 @@ class Model:
         if box.phase is Phase.STOPPED:
             return []
         effects: list[fx.Effect] = []
+        early = box.phase is Phase.READY and error is not None and not (box.slots or box.served)
         for input in box.slots:
             if self.states[input] != RUNNING:
                 self.orphans.append(input)
@@ -335,7 +332,7 @@ class Model:
                 effects.append(fx.Settle(input))
         box.slots.clear()
         self.bury(box, now)
-        return effects
+        return effects + (self.died_early(box, now) if early else [])
 
     def bury(self, box: Box, now: float) -> None:
         box.phase = Phase.STOPPED
@@ -394,7 +391,6 @@ class Model:
         effects += [self.stop(box) for box in self.emptied if box.phase is Phase.DRAINING]
         self.emptied = []
         effects += self.stop_terminated()
-        self.backing_off = self.backing_off and self.not_before > now
         return effects + self.make_way()
 
     def terminate(self, event: fx.Terminated, now: float) -> list[fx.Effect]:
@@ -466,7 +462,7 @@ class Model:
         assert len(stopped) >= len(overdue) or self.size <= stay, "none idles on that need not stay"
         assert len(stopped) <= max(decision.stop, len(overdue))
         assert len(called_off) <= max(0, decision.cancel)
-        paused = self.backing_off and now < self.not_before
+        paused = self.paused(now)
         assert not asked or not (paused or self.shut)
         if self.crowded:
             assert not asked or self.size <= max(

@@ -412,7 +412,7 @@ def test_a_batch_that_a_dead_container_was_never_given_is_the_next_to_run() -> N
     rig.exited(container, OSError("killed"), frozenset())
 
     assert 4 == rig.pool.pending
-    rig.attend()
+    rig.advance(1.0)
     (replacement,) = rig.in_phase(Phase.STARTING)
     rig.ready(replacement)
     assert [RUNNING, RUNNING] == [first.state, second.state]

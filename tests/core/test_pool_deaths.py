@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from actorpool._core import _effects as fx
-from actorpool._core._config import Limits
-from actorpool._core._container import Phase
-from actorpool._core._input import CANCELLED, FAILED, PENDING, RUNNING
-from actorpool.exception import ContainerDiedError
+from actorpool._core._config import Limits, Restart
+from actorpool._core._container import Container, Phase
+from actorpool._core._input import CANCELLED, FAILED, PENDING, RUNNING, Input
+from actorpool.exception import ContainerDiedError, ContainerStartError
 
 from .pools import Rig
 
@@ -21,7 +23,7 @@ def test_what_a_dead_container_was_never_given_waits_before_all_others_and_fails
 
     assert [PENDING] * 3 == [input.state for input in (first, second, third)]
     assert (0, 3, None) == (rig.pool.running, rig.pool.pending, first.container)
-    rig.attend()
+    rig.advance(1.0)
     (replacement,) = rig.in_phase(Phase.STARTING)
     rig.ready(replacement)
     assert [RUNNING, RUNNING, PENDING] == [input.state for input in (first, second, third)]
@@ -100,3 +102,92 @@ def test_a_retired_container_that_is_ended_settles_what_it_ran() -> None:
     assert (CANCELLED, FAILED) == (interrupted.state, other.state)
     counts = rig.pool.counts(0.0)
     assert (0, 0, 0) == (counts.running, counts.abandoned, counts.containers)
+
+
+# -- containers that die before an input ran in them ------------------------------------------------------
+
+
+def die(rig: Rig, container: Container, run: frozenset[Input] = frozenset()) -> list[fx.Effect]:
+    return rig.exited(container, ContainerDiedError("killed by signal 11 (SIGSEGV)", signal=11), run)
+
+
+def test_each_early_death_in_a_row_doubles_the_pause_before_the_next_start() -> None:
+    rig = Rig(min_containers=1, restart=Restart(initial_delay_s=0.5, max_delay_s=4.0))
+    rig.attend()
+    instants = []
+    for _ in range(6):
+        (container,) = rig.in_phase(Phase.STARTING)
+        rig.ready(container)
+        instants.append(rig.now)
+        die(rig, container)
+        rig.advance(rig.pool.next_tick() - rig.now)  # type: ignore[operator]
+
+    assert [0.0, 0.5, 1.5, 3.5, 7.5, 11.5] == instants
+
+
+def test_three_early_deaths_in_a_row_fail_what_was_pending_and_never_ran() -> None:
+    rig = Rig(max_containers=1, restart=Restart(initial_delay_s=0.5))
+    (container,) = rig.start()
+    first, second = rig.many(2)
+    for _ in range(2):
+        assert [] == die(rig, container)
+        assert [PENDING, PENDING] == [first.state, second.state]
+        rig.advance(5.0)
+        (container,) = rig.in_phase(Phase.STARTING)
+        rig.ready(container)
+
+    assert [fx.Settle(first), fx.Settle(second)] == die(rig, container)
+
+    assert [FAILED, FAILED] == [first.state, second.state]
+    assert isinstance(first.value, ContainerStartError)
+    assert 3 == first.value.failures
+    assert (
+        "containers of function 'f' ended 3 times in a row before an input ran in them, the last time with "
+        "ContainerDiedError: killed by signal 11 (SIGSEGV); see what ends them, the next input tries again"
+        == str(first.value)
+    )
+
+
+def test_a_death_that_took_an_input_with_it_does_not_slow_the_next_start_down() -> None:
+    rig = Rig(min_containers=1)
+    rig.attend()
+    (container,) = rig.in_phase(Phase.STARTING)
+    rig.ready(container)
+    input = rig.submit()
+
+    die(rig, container, frozenset({input}))
+    rig.attend()
+
+    assert FAILED == input.state
+    assert 1 == len(rig.in_phase(Phase.STARTING))
+
+
+def test_the_end_of_a_container_that_was_told_to_stop_is_no_early_death() -> None:
+    rig = Rig(max_containers=1)
+    (container,) = rig.start()
+    rig.decide(stop=1)
+
+    die(rig, container)
+    rig.submit()
+    rig.attend()
+
+    assert 1 == len(rig.in_phase(Phase.STARTING))
+
+
+@pytest.mark.parametrize("what", ["an input ended", "the container lived on"])
+def test_the_row_of_early_deaths_ends_when_things_go_well(what: str) -> None:
+    rig = Rig(restart=Restart(initial_delay_s=0.5, max_delay_s=4.0), scaledown_window=100)
+    instants = []
+    for _ in range(3):
+        container, other = rig.start(2)
+        if what == "an input ended":
+            input = rig.submit()
+            container = other if input.container is container else container
+            rig.end(input)
+        else:
+            rig.advance(4.5)
+        die(rig, container)
+        instants.append(rig.pool.next_tick() - rig.now)  # type: ignore[operator]
+        rig.advance(10.0)
+
+    assert [0.5, 0.5, 0.5] == instants

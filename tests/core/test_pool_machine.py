@@ -260,7 +260,7 @@ class PoolMachine(RuleBasedStateMachine):
         model, pool, now = self.model, self.pool, self.rig.now
         pool.check_idle(now)
         assert not (pool._room_waiters and pool.room()), "somebody waits although there is room"
-        if self.hostile or model.shut or (model.backing_off and now < model.not_before):
+        if self.hostile or model.shut or model.paused(now):
             return
         settings, demand = model.settings, model.demand
         # What is still stopping counts until it has.
