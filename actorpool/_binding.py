@@ -22,9 +22,11 @@ from actorpool._host._base import current_bridge
 from actorpool._host._context import current_input
 from actorpool.exception import AsyncUsageWarning, InvalidError
 
+from ._deployments import RunsElsewhereError
+
 if TYPE_CHECKING:
-    from actorpool._actors._dispatch import Dispatcher
     from actorpool._actors._supervisor import Supervisor
+    from actorpool._actors._way import Way
     from actorpool._backends._workload import Target
     from actorpool._core._config import AutoscalerSettings
     from actorpool._host._base import Bridge
@@ -34,10 +36,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Binding",
     "ChangeSettings",
+    "PoolBinding",
     "Reduced",
     "Source",
     "Verb",
     "annotated",
+    "bind",
     "bridge_here",
     "check_blocking",
     "new_input",
@@ -52,9 +56,15 @@ _PACKAGE: Final = os.path.dirname(__file__) + os.sep
 class Binding:
     """A handle's present way to its pool."""
 
-    supervisor: Supervisor
-    dispatcher: Dispatcher
+    dispatcher: Way
     target: Target
+
+
+@define(eq=False)
+class PoolBinding(Binding):
+    """The same where the pool is in this process."""
+
+    supervisor: Supervisor
 
 
 Reduced = tuple[Callable[..., Any], tuple[Any, ...]]
@@ -66,10 +76,11 @@ ChangeSettings = Callable[["AutoscalerSettings"], "AutoscalerSettings"]
 class Source(Protocol):
     """Finds the pool of a handle."""
 
-    def bind(self) -> Binding:
+    def bind(self) -> PoolBinding:
         """Return the present binding.
 
         Raises:
+            RunsElsewhereError: If the app runs in the process that has started this one.
             ExecutionError: If the app is not running.
             NotFoundError: If a lookup by name finds nothing.
         """
@@ -109,7 +120,7 @@ class Verb:
     def _bind(self) -> Binding:
         binding = self._binding
         if binding is None or binding.dispatcher.retired:
-            binding = self._binding = self._source.bind()
+            binding = self._binding = bind(self._source)
         return binding
 
     def _bind_one(self, verb: str) -> Binding:
@@ -125,7 +136,23 @@ class Verb:
         return f"<{type(self).__name__.lower()} of '{self._name}'>"
 
 
-def check_blocking(dispatcher: Dispatcher, name: str, verb: str) -> None:
+def bind(source: Source) -> Binding:
+    """Return a handle's present way to its pool, in whichever process that is.
+
+    Raises:
+        ExecutionError: If the app is not running.
+        NotFoundError: If a lookup by name finds nothing.
+    """
+    try:
+        return source.bind()
+    except RunsElsewhereError:
+        # Here, because this is a process container's affair.
+        from ._parent import parent
+
+        return parent().bind(source)
+
+
+def check_blocking(dispatcher: Way, name: str, verb: str) -> None:
     """Refuse to block the loop that would serve the call; warn if another loop would stand still.
 
     Raises:
@@ -203,6 +230,8 @@ def outcome_of(input: Input) -> Any:
 def annotated(input: Input) -> BaseException:
     """Return the exception of a failed input, with a note that says where it comes from."""
     error: BaseException = input.value
+    if input.target.is_far:
+        return error
     attempts = "" if input.attempt == 1 else f", attempt {input.attempt}"
     note = f"raised by function '{input.target}' (input {input_id_of(input)}{attempts})"
     if note not in getattr(error, "__notes__", ()):

@@ -29,6 +29,11 @@ _STATUS: Final = {
 
 def graph_of(inputs: Iterable[Input]) -> list[InputInfo]:
     """Return the roots of the trees that `inputs` belong to, each root once, in the order of `inputs`."""
+    inputs = tuple(inputs)
+    if inputs and inputs[0].target.is_far:
+        from ._parent import parent
+
+        return parent().graph_of(inputs[0])
     infos: list[InputInfo] = []
     # {root: None}, for its order.
     roots: dict[CallNode, None] = {}

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import Factory, define
 
+from actorpool._backends._inside import in_container
+
 if TYPE_CHECKING:
-    from actorpool._actors._dispatch import Dispatcher
+    from actorpool._actors._way import Way
     from actorpool._core._input import Input
 
     from .call import FunctionCall
@@ -51,7 +53,7 @@ class KnownCalls:
         self._lock = threading.Lock()
         self._known: dict[str, _Known] = {}
         # Only functions that have ended calls.
-        self._shelves: dict[Dispatcher, _Shelf] = {}
+        self._shelves: dict[Way, _Shelf] = {}
         # Nothing expires before this instant.
         self._due = float("inf")
 
@@ -61,6 +63,11 @@ class KnownCalls:
     def add(self, identity: str, call: FunctionCall[Any]) -> None:
         """Let `call` be found under `identity`; nothing happens if one is already, or was until it expired."""
         inputs, dispatcher = call.inputs, call.dispatcher
+        if inputs and inputs[0].target.is_far:
+            from ._parent import parent
+
+            parent().keep(identity)
+            return
         with self._lock:
             if identity in self._known:
                 return
@@ -80,6 +87,10 @@ class KnownCalls:
             known = self._known.get(identity)
         # Outside the lock: a call that goes may have a failure to report.
         expired.clear()
+        if known is None and in_container():
+            from ._parent import parent
+
+            return parent().find(identity)
         return None if known is None else known.call
 
     def _input_ended(self, identity: str, _input: Input | None) -> None:

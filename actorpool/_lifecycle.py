@@ -15,20 +15,19 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from attrs import define, field, frozen
-
 from actorpool._actors._runtime import AppRuntime
 from actorpool._actors._scheduler import Scheduled
 from actorpool._backends._workload import Target
-from actorpool._core._config import Limits, check_seconds
+from actorpool._core._config import check_seconds
 from actorpool._core._input import SUCCEEDED, Input
-from actorpool._core._schedule import Cron, Period
 from actorpool._host._base import Host, current_bridge, current_host
 from actorpool._host._engine import EngineThread
 from actorpool.exception import ConflictError, InvalidError, NotFoundError
 
 from . import _deployments
-from ._binding import Binding
+from ._binding import PoolBinding
+from ._contents import Contents, Entry
+from ._deployments import AppRef
 from ._pool_ref import PoolRef, PoolRefs
 from ._running import Running
 from ._spec import check_options
@@ -36,34 +35,14 @@ from ._spec import check_options
 if TYPE_CHECKING:
     from actorpool._actors._dispatch import Dispatcher
 
-    from ._spec import PoolSpec, Variation
+    from ._spec import Variation
     from .cls import Cls
 
-__all__ = ["AppRun", "Contents", "Deploy", "Entry", "Lifecycle", "Run", "Stop"]
+__all__ = ["AppRun", "Deploy", "Lifecycle", "Run", "Stop"]
 
 AppT = TypeVar("AppT")
 
 logger = logging.getLogger("actorpool")
-
-
-@frozen(eq=False)
-class Entry:
-    """A function of an app."""
-
-    spec: PoolSpec
-    target: Target
-    schedule: Cron | Period | None
-
-
-@define(eq=False)
-class Contents:
-    """What an app holds, as far as running it is concerned."""
-
-    name: str | None
-    limits: Limits
-    block_warning_s: float | None = None
-    functions: dict[str, Entry] = field(factory=dict)
-    classes: dict[str, Cls] = field(factory=dict)
 
 
 class AppRun(Generic[AppT]):
@@ -230,7 +209,12 @@ class Lifecycle:
         """The app's name, as it is deployed or else its own."""
         return self.deployed_as or self._contents.name
 
-    def bind_function(self, name: str) -> Binding:
+    @property
+    def ref(self) -> AppRef:
+        """What other processes know the app by."""
+        return AppRef(self.called, self._contents.place())
+
+    def bind_function(self, name: str) -> PoolBinding:
         """Return the present way to the pool of function `name`.
 
         Raises:
@@ -240,7 +224,7 @@ class Lifecycle:
         entry = self._function(name)
         runtime = self.runtime(name)
         supervisor = runtime.supervisor(name, partial(entry.spec.supervisor, runtime))
-        return Binding(supervisor, supervisor.dispatcher, entry.target)
+        return PoolBinding(supervisor.dispatcher, entry.target, supervisor)
 
     def _function(self, name: str) -> Entry:
         found = self._contents.functions.get(name)
@@ -274,13 +258,15 @@ class Lifecycle:
 
     def _new_runtime(self, host: Host, grace: float) -> AppRuntime:
         name = self._contents.name or "unnamed"
-        return AppRuntime(
+        runtime = AppRuntime(
             name,
             host,
             max_threads=self._contents.limits.max_threads,
             grace_s=grace,
             block_warning_s=self._contents.block_warning_s,
         )
+        _deployments.began(runtime, self)
+        return runtime
 
     def _claim(self, *, redeploy: bool = False) -> None:
         """Become the one who starts the next life; at most one does so at a time.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from actorpool._backends._places import place_of_target, raw_at
 
-from ._binding import Binding, ChangeSettings, Reduced
-from ._deployments import deployed_app
+from ._binding import ChangeSettings, PoolBinding, Reduced
+from ._deployments import AppRef
 
 if TYPE_CHECKING:
     from actorpool._backends._workload import Target
@@ -32,7 +32,7 @@ class FunctionSource:
         self.life = life
         self._name = name
 
-    def bind(self) -> Binding:
+    def bind(self) -> PoolBinding:
         """Return the present way to the function's pool."""
         return self.life().bind_function(self._name)
 
@@ -42,20 +42,26 @@ class FunctionSource:
 
     def varied(self, variation: Variation) -> VariantSource:
         """Return the source of a variant."""
-        return VariantSource(self.life, self._name, variation)
+        return VariantSource(self.life, self._name, variation, self._app)
 
     def reduced(self, raw: Callable[..., Any] | None) -> Reduced:
-        """Return how pickle is to remake the handle: as one that looks for the app by name."""
-        return function_named, (self.life().called, self._name, None, *_sent(raw))
+        """Return how pickle is to remake the handle: as one that looks for the app first."""
+        return function_named, (self._app(), self._name, None, *_sent(raw))
+
+    def _app(self) -> AppRef:
+        return self.life().ref
 
 
 class VariantSource:
     """The way of a variant's handle to the pool of its own."""
 
-    __slots__ = ("_found", "_life", "_name", "_variation")
+    __slots__ = ("_app", "_found", "_life", "_name", "_variation")
 
-    def __init__(self, life: Callable[[], Lifecycle], name: str, variation: Variation) -> None:
+    def __init__(
+        self, life: Callable[[], Lifecycle], name: str, variation: Variation, app: Callable[[], AppRef]
+    ) -> None:
         self._life = life
+        self._app = app
         self._name = name
         self._variation = variation
         # The pool in the life it was found in; holding it keeps the pool from being forgotten.
@@ -67,11 +73,11 @@ class VariantSource:
             self._found = (life, *life.variant(self._name, self._variation))
         return self._found[1], self._found[2]
 
-    def bind(self) -> Binding:
+    def bind(self) -> PoolBinding:
         """Return the present way to the variant's pool."""
         ref, target = self._find()
         supervisor = ref.supervisor()
-        return Binding(supervisor, supervisor.dispatcher, target)
+        return PoolBinding(supervisor.dispatcher, target, supervisor)
 
     def update(self, change: ChangeSettings) -> AutoscalerSettings:
         """Change the settings of the variant's pool."""
@@ -79,25 +85,24 @@ class VariantSource:
 
     def varied(self, variation: Variation) -> VariantSource:
         """Return the source of a further variant: what is given later overrides key by key."""
-        return VariantSource(self._life, self._name, self._variation.merged(variation))
+        return VariantSource(self._life, self._name, self._variation.merged(variation), self._app)
 
     def reduced(self, raw: Callable[..., Any] | None) -> Reduced:
-        """Return how pickle is to remake the handle: as one that looks for the app by name."""
-        return function_named, (self._life().called, self._name, self._variation, *_sent(raw))
+        """Return how pickle is to remake the handle: as one that looks for the app first."""
+        return function_named, (self._app(), self._name, self._variation, *_sent(raw))
 
 
 class DeployedFunction(FunctionSource):
     """The way of a handle that was made by name: through the present deployment of that name."""
 
-    __slots__ = ("_app_name",)
+    __slots__ = ("_ref",)
 
-    def __init__(self, app_name: str, name: str) -> None:
-        super().__init__(lambda: deployed_app(app_name, "function", name), name)
-        self._app_name = app_name
+    def __init__(self, ref: AppRef, name: str) -> None:
+        super().__init__(lambda: ref.life("function", name), name)
+        self._ref = ref
 
-    def reduced(self, raw: Callable[..., Any] | None) -> Reduced:
-        """Return how pickle is to remake the handle: as one of the same lookup."""
-        return function_named, (self._app_name, self._name, None, *_sent(raw))
+    def _app(self) -> AppRef:
+        return self._ref
 
 
 def _sent(raw: Callable[..., Any] | None) -> tuple[tuple[str, str] | None, Callable[..., Any] | None]:
@@ -107,16 +112,16 @@ def _sent(raw: Callable[..., Any] | None) -> tuple[tuple[str, str] | None, Calla
 
 
 def function_named(
-    app_name: str | None,
+    app: AppRef,
     name: str,
     variation: Variation | None,
     place: tuple[str, str] | None,
     raw: Callable[..., Any] | None,
 ) -> Function[..., Any, Any]:
-    """Return a handle to a deployed function, or to a variant of it; for pickle, see `_sent`."""
+    """Return a handle to a function of an app elsewhere, or to a variant of it; for pickle, see `_sent`."""
     from .function import Function
 
     if place is not None:
         raw = raw_at(*place)
-    source = DeployedFunction(str(app_name), name)
+    source = DeployedFunction(app, name)
     return Function(name, source if variation is None else source.varied(variation), raw)

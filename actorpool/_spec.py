@@ -6,11 +6,12 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from attrs import asdict, evolve, frozen
 
-from actorpool._actors._identity import call_id_of
+from actorpool._actors._identity import call_id_of, lend_ids
 from actorpool._actors._supervisor import Supervisor
 from actorpool._backends._local import LocalContainer
 from actorpool._backends._workload import Workload
@@ -286,8 +287,16 @@ class PoolSpec:
         from actorpool._backends._process import ProcessContainer
         from actorpool._backends._process_pool import ProcessPool
 
+        from ._served import ServedCalls
+
         pool = ProcessPool(
-            self.workload, runtime.templates, call_id_of, runtime.block_warning_s, self.recycle
+            self.workload,
+            runtime.templates,
+            call_id_of,
+            lend_ids,
+            partial(ServedCalls, runtime),
+            runtime.block_warning_s,
+            self.recycle,
         )
 
         def make(name: str, owner: ContainerOwner) -> ContainerBackend:

@@ -5,18 +5,18 @@ from __future__ import annotations
 
 import inspect
 import logging
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, dataclass_transform, overload
 
-from actorpool._backends._places import handle_at, is_importable
+from actorpool._backends._places import handle_at
 from actorpool._backends._workload import Target, Workload
 from actorpool._core._config import Concurrency, Limits, Recycle, check_seconds
 from actorpool._core._schedule import Cron, Period
 from actorpool.exception import InvalidError
 
 from ._class_definition import ClassDefinition
-from ._lifecycle import Contents, Deploy, Entry, Lifecycle, Run, Stop
+from ._contents import Contents, Entry
+from ._lifecycle import Deploy, Lifecycle, Run, Stop
 from ._marks import marks_of
 from ._method import Method, is_in_class_body, parameter
 from ._sources import FunctionSource
@@ -129,6 +129,16 @@ class App:
         self.run: Run[App] = Run(self, self._life)
         self.deploy: Deploy[App] = Deploy(self, self._life)
         self.stop: Stop = Stop(self._life)
+
+    @property
+    def __actorpool_contents__(self) -> Contents:
+        # By which it is found in its module.
+        return self._contents
+
+    @property
+    def __actorpool_life__(self) -> Lifecycle:
+        # By which its functions are found from process containers.
+        return self._life
 
     # -- what it holds ---------------------------------------------------------------------------
 
@@ -420,15 +430,9 @@ class App:
         return self
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        # The very app where a module of its functions that can be imported has it, else an empty one of its name.
-        targets = [function.__actorpool_target__ for function in self._functions.values()]
-        targets += [cls.__actorpool_target__ for cls in self._contents.classes.values()]
-        for module in {getattr(target, "__module__", None) for target in targets}:
-            if isinstance(module, str) and module in sys.modules and is_importable(module):
-                for name, value in vars(sys.modules[module]).items():
-                    if value is self:
-                        return handle_at, (module, name)
-        return App, (self.name,)
+        # The very app where it can be imported, else an empty one of its name.
+        place = self._contents.place()
+        return (App, (self.name,)) if place is None else (handle_at, place)
 
     def __repr__(self) -> str:
         state = (

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast
 
 from actorpool._actors._identity import call_id_of, identity_of, is_genuine
+from actorpool._backends._inside import in_container
 from actorpool._core._batching import Batch
 from actorpool._core._config import check_seconds
 from actorpool._core._input import FAILED, STATE_NAMES, SUCCEEDED, TIMED_OUT, Input
@@ -26,8 +27,8 @@ from ._call_graph import graph_of
 from ._known_calls import known_calls
 
 if TYPE_CHECKING:
-    from actorpool._actors._dispatch import Dispatcher
     from actorpool._actors._identity import CallIdentity
+    from actorpool._actors._way import Way
     from actorpool._core._container import Container
 
     from .call_graph import InputInfo
@@ -310,7 +311,7 @@ class FunctionCall(Generic[R_co]):
     gather: Final = _Gather()
 
     def __init__(
-        self, dispatcher: Dispatcher, inputs: Sequence[Input], identity: CallIdentity | None = None
+        self, dispatcher: Way, inputs: Sequence[Input], identity: CallIdentity | None = None
     ) -> None:
         self._dispatcher = dispatcher
         self._inputs = inputs
@@ -331,7 +332,7 @@ class FunctionCall(Generic[R_co]):
                 self._report_unseen(input)
 
     @property
-    def dispatcher(self) -> Dispatcher:
+    def dispatcher(self) -> Way:
         """The way to the pool."""
         return self._dispatcher
 
@@ -478,6 +479,11 @@ class _ExpiredCall(FunctionCall[Any]):
 def keep_call_of(input: Input) -> None:
     """Let the call of a running `input` be found by its id, if it was spawned and can be."""
     holder = input
+    if in_container():
+        from ._parent import parent
+
+        if parent().keep_caller(input):
+            return
     if isinstance(input, Batch):
         input = input.members[0]
     if not input.spawned or holder.container is None:
@@ -485,7 +491,7 @@ def keep_call_of(input: Input) -> None:
     identity = identity_of(input)
     if identity.handle is None:
         # `spawn` makes no identity: it is one input, and whoever has the handle may never ask for its id.
-        dispatcher: Dispatcher = holder.container.handle.dispatcher
+        dispatcher: Way = holder.container.handle.dispatcher
         call: FunctionCall[Any] | None = FunctionCall(dispatcher, (input,))
     else:
         call = identity.handle()

@@ -13,15 +13,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast
 from weakref import WeakValueDictionary
 
-from actorpool._backends._inside import in_container
 from actorpool._backends._places import handle_at, place_of_handle
 from actorpool._backends._workload import Workload
 from actorpool._core._batching import Batching
 from actorpool.exception import InvalidError, NotFoundError
 
-from ._binding import Binding, ChangeSettings, Reduced, Source
+from ._binding import ChangeSettings, PoolBinding, Reduced, Source
 from ._class_definition import ClassDefinition, LocalObject, is_hashable
-from ._deployments import check_callable_here, deployed_app
+from ._deployments import AppRef, RunsElsewhereError
 from ._marks import concurrency_of
 from ._pool_ref import PoolRef, PoolRefs
 from ._spec import Variation, check_options
@@ -50,9 +49,9 @@ class _MethodSource:
         self._targets = cls.targets
         self._method = method
 
-    def bind(self) -> Binding:
+    def bind(self) -> PoolBinding:
         supervisor = self._pool.supervisor()
-        return Binding(supervisor, supervisor.dispatcher, self._targets[self._method])
+        return PoolBinding(supervisor.dispatcher, self._targets[self._method], supervisor)
 
     def update(self, change: ChangeSettings) -> AutoscalerSettings:
         method = self._targets[self._method].name
@@ -70,6 +69,34 @@ class _MethodSource:
 
     def reduced(self, raw: Callable[..., Any] | None) -> Reduced:
         return _method_of, (self._cls, self._values, self._method)
+
+
+class _FarMethod:
+    """The way of a method of a class that is not known in this process: its app's own knows whether there is one."""
+
+    __slots__ = ("_method", "_object")
+
+    def __init__(self, owner: Obj, method: str) -> None:
+        self._object = owner
+        self._method = method
+
+    def bind(self) -> PoolBinding:
+        function: Function[..., Any, Any] = getattr(self._object, self._method)
+        if function.source is self:
+            raise RunsElsewhereError(f"'{function.name}' runs in the process that has started this one")
+        return function.source.bind()
+
+    def update(self, change: ChangeSettings) -> AutoscalerSettings:
+        return self.bind().supervisor.update(change)
+
+    def varied(self, variation: Variation) -> Source:
+        raise InvalidError(
+            f"'{self._method}' is a method, which shares the pool of its instance; make a variant of the class: "
+            f"MyClass.with_options(...)"
+        )
+
+    def reduced(self, raw: Callable[..., Any] | None) -> Reduced:
+        return getattr, (self._object, self._method)
 
 
 class Obj:
@@ -121,7 +148,14 @@ class Obj:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        cls, pool = self._resolve()
+        function = self._functions.get(name)
+        try:
+            cls, pool = self._resolve()
+        except RunsElsewhereError:
+            if function is None:
+                function = Function(f"{self._cls.name}.{name}", _FarMethod(self, name), None)
+                self._functions[name] = function
+            return function
         method = cls.definition.methods.get(name)
         if method is None:
             if isinstance(self._cls, _LookedUpCls):
@@ -157,7 +191,7 @@ class _Life(Protocol):
     """What a class asks of its app."""
 
     @property
-    def called(self) -> str | None: ...
+    def ref(self) -> AppRef: ...
     def runtime(self, wanted: str) -> AppRuntime: ...
 
 
@@ -245,7 +279,7 @@ class Cls(_Variable["Cls"]):
             NotFoundError: At its first use, if there is no such app or class.
         """
         check_options("Cls.from_name", cloud_only)
-        return _LookedUpCls(app_name, name)
+        return _LookedUpCls(AppRef(app_name), name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Obj:
         """Return a handle to the instance with these parameters; the same parameters share one pool."""
@@ -294,9 +328,9 @@ class Cls(_Variable["Cls"]):
         return self.spec.with_workload(workload)
 
     @property
-    def called(self) -> str | None:
-        """The name of its app."""
-        return self._life.called
+    def kind(self) -> tuple[type, AppRef, Variation]:
+        """What makes it in another process: the user's class, its app, and what is varied."""
+        return self.definition.user_cls, self._life.ref, self._variation
 
     @property
     def __actorpool_target__(self) -> type:
@@ -307,7 +341,7 @@ class Cls(_Variable["Cls"]):
         # The very handle where its module can be imported, else one that looks the class up.
         place = place_of_handle(self, self.definition.user_cls)
         return (
-            (_cls_named, (self._life.called, self.name, self._variation))
+            (_LookedUpCls, (self._life.ref, self.name, self._variation))
             if place is None
             else (handle_at, place)
         )
@@ -335,35 +369,31 @@ class _Build:
         return self._cls.definition.build(self._values, self._cls.instance(self._values))
 
     def __reduce__(self) -> Reduced:
-        return _build_of, (self._cls.definition.user_cls, self._cls.called, self._values)
+        return _build_of, (*self._cls.kind, self._values)
 
 
 class _Elsewhere:
     """The app of a class that has come from another process, where its pools are."""
 
-    def __init__(self, called: str | None) -> None:
-        self.called = called
+    def __init__(self, ref: AppRef) -> None:
+        self.ref = ref
 
     def runtime(self, wanted: str) -> AppRuntime:
-        check_callable_here("class", wanted, self.called)
-        return deployed_app(str(self.called), "class", wanted).runtime(wanted)
+        return self.ref.life("class", wanted).runtime(wanted)
 
 
-# {(name of the app, name of the class): the class}, of those that have come from another process.
-_came: dict[tuple[str, str], Cls] = {}
+# {(app, name of the class): {variation: the class}}, of those that have come from another process.
+_came: dict[tuple[AppRef, str], dict[Variation, Cls]] = {}
 
 
-def _build_of(user_cls: type, called: str | None, values: dict[str, Any]) -> _Build:
-    key = (str(called), user_cls.__name__)
-    cls = _came.get(key)
+def _build_of(user_cls: type, ref: AppRef, variation: Variation, values: dict[str, Any]) -> _Build:
+    came = _came.setdefault((ref, user_cls.__name__), {})
+    cls = came.get(variation)
     if cls is None or cls.definition.user_cls is not user_cls:
         # It makes no pools here, so nobody asks for its settings.
-        cls = _came[key] = Cls(ClassDefinition(user_cls), cast("PoolSpec", None), _Elsewhere(called))
+        spec = cast("PoolSpec", None)
+        cls = came[variation] = Cls(ClassDefinition(user_cls), spec, _Elsewhere(ref), variation=variation)
     return _Build(cls, values)
-
-
-def _cls_named(called: str | None, name: str, variation: Variation) -> _LookedUpCls:
-    return _LookedUpCls(str(called), name, None if variation == Variation() else variation)
 
 
 def _method_of(cls: Cls | _LookedUpCls, values: dict[str, Any], method: str) -> Function[..., Any, Any]:
@@ -374,25 +404,23 @@ def _method_of(cls: Cls | _LookedUpCls, values: dict[str, Any], method: str) -> 
 class _LookedUpCls(_Variable["_LookedUpCls"]):
     """A class that is looked up by name whenever an instance is used."""
 
-    def __init__(self, app_name: str, name: str, variation: Variation | None = None) -> None:
-        self._app_name = app_name
+    def __init__(self, ref: AppRef, name: str, variation: Variation | None = None) -> None:
+        self._ref = ref
         self.name = name
-        self._variation = variation
+        self._variation = Variation() if variation is None else variation
 
     def __call__(self, *args: Any, **kwargs: Any) -> Obj:
         return Obj(self, args, kwargs)
 
     def resolve(self) -> Cls:
-        if in_container() and self._variation is None:
-            came = _came.get((self._app_name, self.name))
-            if came is not None:
-                return came
-        cls = deployed_app(self._app_name, "class", self.name).class_named(self.name)
-        return cls if self._variation is None else cls.varied(self._variation)
+        came = _came.get((self._ref, self.name), {}).get(self._variation)
+        if came is not None:
+            return came
+        cls: Cls = self._ref.life("class", self.name).class_named(self.name)
+        return cls if self._variation == Variation() else cls.varied(self._variation)
 
     def varied(self, variation: Variation) -> _LookedUpCls:
-        merged = variation if self._variation is None else self._variation.merged(variation)
-        return _LookedUpCls(self._app_name, self.name, merged)
+        return _LookedUpCls(self._ref, self.name, self._variation.merged(variation))
 
     def hydrate(self) -> _LookedUpCls:
         """Look the class up now; return itself."""
@@ -400,4 +428,4 @@ class _LookedUpCls(_Variable["_LookedUpCls"]):
         return self
 
     def __repr__(self) -> str:
-        return f"<Cls '{self.name}' of app '{self._app_name}'>"
+        return f"<Cls '{self.name}' of app '{self._ref.name}'>"

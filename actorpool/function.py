@@ -14,7 +14,8 @@ from actorpool._core._config import UNSET, AutoscalerSettings, Unset
 from actorpool._core._counts import PoolCounts
 from actorpool.exception import ExecutionError, InvalidError
 
-from ._binding import ChangeSettings, Reduced, Source
+from ._binding import ChangeSettings, Reduced, Source, bind
+from ._deployments import AppRef
 from ._generate import RemoteGen
 from ._marks import concurrency_of
 from ._sources import DeployedFunction
@@ -25,7 +26,7 @@ from ._verbs import ForEach, Map, Remote, Spawn, Starmap
 if TYPE_CHECKING:
     from actorpool._actors._autoscaler import ScalingRecord
 
-    from ._binding import Binding
+    from ._binding import PoolBinding
     from .retries import Retries
 
 __all__ = ["Function", "FunctionStatistics", "FunctionStats"]
@@ -165,12 +166,12 @@ class CurrentStats:
 
     __slots__ = ("_bind",)
 
-    def __init__(self, bind: Callable[[], Binding]) -> None:
+    def __init__(self, bind: Callable[[], PoolBinding]) -> None:
         self._bind = bind
 
     def __call__(self) -> FunctionStats:
         """Return the pool's main counts of this instant. Never blocks. Threads: any."""
-        counts = self._bind().dispatcher.counts()
+        counts = self._bind().supervisor.dispatcher.counts()
         return FunctionStats(
             backlog=counts.pending,
             num_total_runners=counts.containers,
@@ -241,12 +242,17 @@ class Function(Generic[P, R_co, L_co]):
             raise InvalidError(
                 f"'{name}' names a method of a class; use Cls.from_name({app_name!r}, ...) for it"
             )
-        return Function(name, DeployedFunction(app_name, name), None)
+        return Function(name, DeployedFunction(AppRef(app_name), name), None)
 
     @property
     def name(self) -> str:
         """The function's name."""
         return self._name
+
+    @property
+    def source(self) -> Source:
+        """What finds its pool."""
+        return self._source
 
     @property
     def __actorpool_target__(self) -> Callable[..., Any] | None:
@@ -260,7 +266,7 @@ class Function(Generic[P, R_co, L_co]):
 
     def hydrate(self) -> Function[P, R_co, L_co]:
         """Look the function up now, instead of at its first use; return itself."""
-        self._source.bind()
+        bind(self._source)
         return self
 
     def local(self, *args: P.args, **kwargs: P.kwargs) -> L_co:
@@ -292,8 +298,8 @@ class Function(Generic[P, R_co, L_co]):
             ExecutionError: If the app is not running.
         """
         binding = self._source.bind()
-        counts: PoolCounts = binding.dispatcher.counts()
-        settings = binding.dispatcher.settings
+        counts: PoolCounts = binding.supervisor.dispatcher.counts()
+        settings = binding.supervisor.dispatcher.settings
         return FunctionStatistics(
             name=binding.supervisor.name, settings=settings, **asdict(counts, recurse=False)
         )
@@ -355,7 +361,7 @@ class Function(Generic[P, R_co, L_co]):
         return Function(self._name, self._source.varied(variation), self._raw)
 
     def _settings(self) -> AutoscalerSettings:
-        return self._source.bind().dispatcher.settings
+        return self._source.bind().supervisor.dispatcher.settings
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Say what to write instead: a function object is not callable.
@@ -374,7 +380,7 @@ class Function(Generic[P, R_co, L_co]):
 
     def __repr__(self) -> str:
         try:
-            dispatcher = self._source.bind().dispatcher
+            dispatcher = self._source.bind().supervisor.dispatcher
             counts, bound = dispatcher.counts(), dispatcher.settings.max_containers
         except Exception:
             # Not running, or not found: a repr must not raise.

@@ -9,7 +9,6 @@ wake-up, however many steps asked for it.
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from actorpool._core._batching import BatchingPool
@@ -20,11 +19,12 @@ from actorpool._host._base import HostClosedError
 from actorpool.exception import ClosedError, RemoteError
 
 from ._call_tree import record
+from ._way import Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from actorpool._core._config import AutoscalerSettings, Limits
+    from actorpool._core._config import AutoscalerSettings
     from actorpool._core._container import Container
     from actorpool._core._counts import PoolCounts
     from actorpool._core._effects import Effect, Event
@@ -39,21 +39,17 @@ __all__ = ["Dispatcher"]
 _PATIENCE_S: Final = 0.05
 
 
-class Dispatcher:
+class Dispatcher(Way):
     """One pool, shared by the threads and loops that call its function."""
 
-    __slots__ = ("_attend", "_clock", "_lock", "_pool", "_posted", "_tell", "host", "limits", "retired")
+    __slots__ = ("_attend", "_clock", "_pool", "_posted", "_tell")
 
     def __init__(
         self, pool: Pool, host: Host, attend: Callable[[int], None], tell: Callable[[Event], None]
     ) -> None:
+        super().__init__(host, pool.limits)
         self._pool = pool
-        self.host: Host = host
-        self.limits: Limits = pool.limits
-        self.retired: bool = False
-        """Whether handles must look for a successor: the app was closed or deployed anew, or the pool forgotten."""
         self._clock = host.now
-        self._lock = threading.Lock()
         self._attend = attend
         self._tell = tell
         # Attention bits already posted to the actors and not yet looked at by them.
@@ -64,13 +60,7 @@ class Dispatcher:
     # -- the data path: any thread ---------------------------------------------------------------
 
     def submit(self, input: Input) -> None:
-        """Hand `input` to the pool.
-
-        Raises:
-            ClosedError: If the pool accepts nothing any more.
-            ResourceExhaustedError: If a limit is reached.
-            DeadlockError: If only the caller's own ancestors hold the slots the input needs.
-        """
+        """Hand `input` to the pool; see `Way.submit`."""
         with self._lock:
             container = self._pool.submit(input, self._clock())
             if input.parent is not None:
@@ -111,13 +101,7 @@ class Dispatcher:
         return following
 
     def cancel(self, input: Input, reason: str, places: set[Container] | None = None) -> bool:
-        """Cancel `input`, or its present attempt; return whether it had no outcome yet.
-
-        Args:
-            input: Any record of the input.
-            reason: The message of the error that is its outcome.
-            places: Where the container is added in whose slot the work is, if it is in any.
-        """
+        """Cancel `input`, or its present attempt; see `Way.cancel`."""
         with self._lock:
             input = input.latest()
             if places is not None and (place := self._pool.place_of(input)) is not None:
@@ -144,26 +128,6 @@ class Dispatcher:
             # Its loop has ended, and every container with it.
             return
 
-    def add_sink(self, input: Input, sink: Callable[[Input], object]) -> bool:
-        """Let `sink` be called with the outcome of `input`; False if it has one already."""
-        with self._lock:
-            input = input.latest()
-            if input.state >= SUCCEEDED:
-                return False
-            earlier = input.sink
-            input.sink = sink if earlier is None else _Fan((earlier, sink))
-            return True
-
-    def remove_sink(self, input: Input, sink: Callable[[Input], object]) -> None:
-        """Undo `add_sink`; nothing happens if the outcome was delivered meanwhile."""
-        with self._lock:
-            input = input.latest()
-            present = input.sink
-            if present is sink:
-                input.sink = None
-            elif isinstance(present, _Fan):
-                input.sink = present.without(sink)
-
     def wait_for_room(self, notify: Callable[[], object]) -> bool:
         """Call `notify` once a further called input would be accepted; False if it would be now."""
         with self._lock:
@@ -172,11 +136,7 @@ class Dispatcher:
     def abandon(
         self, inputs: Sequence[Input], reason: str, waiter: Callable[[], object] | None = None
     ) -> None:
-        """Cancel `inputs`, whose caller has left, and forget its `waiter` for room. Never blocks for long.
-
-        The garbage collector closes a generator that nobody has finished, and it runs anywhere: also in a thread
-        that holds this lock right now. What cannot be done at once for that is done on the host's thread.
-        """
+        """Cancel `inputs`, whose caller has left; see `Way.abandon`."""
         if not self._lock.acquire(timeout=_PATIENCE_S):
             try:
                 self.host.bridge.post(self._abandon, (inputs, reason, waiter))
@@ -322,21 +282,3 @@ class Dispatcher:
 def _movable(input: Input) -> bool:
     """Return whether the work of `input` can be stopped: a coroutine can, a thread cannot."""
     return bool(input.target.is_async)
-
-
-class _Fan:
-    """Several sinks of one input, called in the order in which they came."""
-
-    __slots__ = ("_sinks",)
-
-    def __init__(self, sinks: tuple[Callable[[Input], object], ...]) -> None:
-        self._sinks = sinks
-
-    def __call__(self, input: Input) -> None:
-        for sink in self._sinks:
-            sink(input)
-
-    def without(self, sink: Callable[[Input], object]) -> _Fan | None:
-        """Return what is left without `sink`; None where nobody is."""
-        left = tuple(other for other in self._sinks if other is not sink)
-        return _Fan(left) if left else None

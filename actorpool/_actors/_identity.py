@@ -3,7 +3,7 @@
 
 An id is recognised as one of this process's without a record of it: half of its digits are a number, the other
 half vouch for the number with a key that only this process has. So whoever gave out an id need not keep it, and
-nobody can guess another.
+nobody can guess another. A process container is lent the key and numbers of its own: its ids are this process's.
 """
 
 from __future__ import annotations
@@ -21,23 +21,53 @@ if TYPE_CHECKING:
 
     from actorpool._core._input import Input
 
-__all__ = ["CallIdentity", "call_id_of", "identity_of", "input_id", "input_id_of", "is_genuine"]
+__all__ = [
+    "CallIdentity",
+    "borrow_ids",
+    "call_id_of",
+    "identity_of",
+    "input_id",
+    "input_id_of",
+    "is_genuine",
+    "lend_ids",
+]
 
 _PREFIX: Final = "fc-"
 _DIGITS: Final = 12
-_key: Final = secrets.token_bytes(16)
-_numbers: Final = count(secrets.randbits(4 * _DIGITS - 1))
+_MOST: Final = 1 << (4 * _DIGITS)
+# How many numbers a process container is lent.
+_BLOCK: Final = 1 << 28
+_first: Final = secrets.randbits(4 * _DIGITS - 1)
+_blocks: Final = count(1)
 # The caller and the input may ask for the id at once, on two threads: both are to get the same.
 _naming: Final = threading.Lock()
+
+
+class _Ids:
+    """What ids are made from."""
+
+    def __init__(self) -> None:
+        self.key = secrets.token_bytes(16)
+        self.numbers = count(_first)
+
+    def next(self) -> str:
+        number = f"{next(self.numbers) % _MOST:0{_DIGITS}x}"
+        return f"{_PREFIX}{number}{self.voucher(number)}"
+
+    def voucher(self, number: str) -> str:
+        return hashlib.blake2b(number.encode(), key=self.key, digest_size=_DIGITS // 2).hexdigest()
+
+
+_ids: Final = _Ids()
 
 
 class CallIdentity:
     """The id of a function call, and who has seen its outcomes; the inputs of a map share one."""
 
-    __slots__ = ("_observed", "_value", "handle")
+    __slots__ = ("__weakref__", "_observed", "_value", "handle")
 
-    def __init__(self, handle: Callable[[], Any] | None = None) -> None:
-        self._value: str | None = None
+    def __init__(self, handle: Callable[[], Any] | None = None, value: str | None = None) -> None:
+        self._value: str | None = value
         self._observed: set[int] | None = None
         self.handle: Callable[[], Any] | None = handle
         """Returns the handle to a spawned map, which one input does not make; None if it is gone, or not made yet."""
@@ -47,8 +77,7 @@ class CallIdentity:
         """The id: "fc-" and 24 hexadecimal digits."""
         with _naming:
             if self._value is None:
-                number = f"{next(_numbers):0{_DIGITS}x}"
-                self._value = f"{_PREFIX}{number}{_voucher(number)}"
+                self._value = _ids.next()
             return self._value
 
     def observe(self, index: int) -> bool:
@@ -65,7 +94,17 @@ def is_genuine(call_id: str) -> bool:
     """Return whether this process has given out `call_id`."""
     digits = call_id.removeprefix(_PREFIX)
     number, voucher = digits[:_DIGITS], digits[_DIGITS:]
-    return secrets.compare_digest(voucher.encode(), _voucher(number).encode())
+    return secrets.compare_digest(voucher.encode(), _ids.voucher(number).encode())
+
+
+def lend_ids() -> tuple[bytes, int]:
+    """Return what another process makes ids from that are this one's; for its `borrow_ids`."""
+    return _ids.key, (_first + next(_blocks) * _BLOCK) % _MOST
+
+
+def borrow_ids(key: bytes, first: int) -> None:
+    """Make ids from now on from what another process has lent."""
+    _ids.key, _ids.numbers = key, count(first)
 
 
 def identity_of(input: Input) -> CallIdentity:
@@ -92,7 +131,3 @@ def input_id_of(input: Input) -> str:
 def input_id(identity: CallIdentity, index: int) -> str:
     """Return the id of the input at `index` of a call: that of its call, and its place in it."""
     return f"in-{identity.value[len(_PREFIX) :]}-{index}"
-
-
-def _voucher(number: str) -> str:
-    return hashlib.blake2b(number.encode(), key=_key, digest_size=_DIGITS // 2).hexdigest()

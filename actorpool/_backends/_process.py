@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from actorpool._host._base import Host, TimerHandle
     from actorpool._host._slots import Complete
 
-    from ._process_pool import ProcessPool
+    from ._process_pool import ProcessPool, Served
     from ._template_client import Template
     from ._workload import ContainerOwner
 
@@ -77,6 +77,7 @@ class ProcessContainer:
         "_pool",
         "_ready",
         "_running",
+        "_served",
         "_stopping",
         "_template",
         "_timer",
@@ -115,6 +116,7 @@ class ProcessContainer:
         self._pid: int | None = None
         self._connection: Connection | None = None
         self._watch: SocketWatch | None = None
+        self._served: Served | None = None
         self._greeted = host.event()
         # Set when the process is gone, or nobody waits for that any more.
         self._over = host.event()
@@ -147,6 +149,7 @@ class ProcessContainer:
         ours.setblocking(False)
         with theirs:
             self._connection = Connection(ours, self._wake)
+            self._served = self._pool.serve(self._connection.post, self._running)
             self._watch = open_socket_watch(self._host, ours, self._readable, self._flush)
             pid = await template.fork(theirs, self._exited)
         if self._error is not None:
@@ -283,6 +286,8 @@ class ProcessContainer:
                 self._greeted.set()
             case wire.Stopped():
                 pass
+            case _ if self._served is not None and self._served.receive(message):
+                pass
             case _:
                 self._unhear(WireError(f"a {type(message).__name__} is no message of a worker"))
 
@@ -327,6 +332,8 @@ class ProcessContainer:
             # It has returned, or was never handed over.
             return
         assert self._connection is not None
+        if self._served is not None:
+            self._served.interrupted(input)
         if number in self._feeds:
             self._connection.post(wire.CloseStream(number))
         self._connection.post(wire.Cancel(number))
@@ -408,6 +415,8 @@ class ProcessContainer:
                 return
 
     def _close(self) -> None:
+        if self._served is not None:
+            self._served.close()
         if self._watch is not None:
             self._watch.close()
         if self._connection is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from actorpool._wire._codec import encode
 from actorpool._wire._messages import VERSION, Start
@@ -17,15 +17,32 @@ from ._template_client import Template
 from ._template_messages import Preload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from actorpool._core._config import Recycle
     from actorpool._core._input import Input
     from actorpool._host._base import Host
+    from actorpool._wire._messages import Message
 
     from ._workload import Target, Workload
 
-__all__ = ["ProcessPool", "Templates"]
+__all__ = ["ProcessPool", "Served", "Templates"]
+
+
+class Served(Protocol):
+    """The calls that code in one container makes of this process's functions; host thread only."""
+
+    def receive(self, message: Message) -> bool:
+        """Take a message of the container; return whether it is about calls."""
+        ...
+
+    def interrupted(self, caller: Input) -> None:
+        """Hear that an input is interrupted there: synchronous code does not wait for its calls any more."""
+        ...
+
+    def close(self) -> None:
+        """End it: the container is gone, and nobody waits for its calls. Idempotent."""
+        ...
 
 
 class Templates:
@@ -91,7 +108,9 @@ class ProcessPool:
         "_packed",
         "_templates",
         "call_id_of",
+        "lend_ids",
         "max_memory",
+        "serve",
         "workload",
     )
 
@@ -100,6 +119,8 @@ class ProcessPool:
         workload: Workload,
         templates: Callable[[], Templates],
         call_id_of: Callable[[Input], str],
+        lend_ids: Callable[[], tuple[bytes, int]],
+        serve: Callable[[Callable[[Message], None], Mapping[int, Input]], Served],
         block_warning_s: float | None,
         recycle: Recycle,
     ) -> None:
@@ -108,6 +129,10 @@ class ProcessPool:
         self.workload: Workload = workload
         self.call_id_of: Callable[[Input], str] = call_id_of
         """Returns the id of the call that an input belongs to."""
+        self.lend_ids: Callable[[], tuple[bytes, int]] = lend_ids
+        """Returns what a container makes ids of calls from."""
+        self.serve: Callable[[Callable[[Message], None], Mapping[int, Input]], Served] = serve
+        """Serves the calls of one container: given what sends it messages, and the inputs it runs by number."""
         self._templates = templates
         self._block_warning_s = block_warning_s
         self._numbers = {target: number for number, target in enumerate(workload.targets)}
@@ -130,4 +155,5 @@ class ProcessPool:
         if self._packed is None:
             self._packed = pack_workload(self.workload)
         code = encode(self._packed)
-        return Start(VERSION, name, code, self.workload.max_inputs, grace_s, self._block_warning_s)
+        ids = encode(self.lend_ids())
+        return Start(VERSION, name, code, self.workload.max_inputs, grace_s, self._block_warning_s, ids)

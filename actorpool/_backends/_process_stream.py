@@ -2,7 +2,8 @@
 """The producer's side of a stream whose consumer is in another process.
 
 The consumer grants credits, one per item. The generator is suspended when it has used them up, and resumed when
-the next come: as in one process, a slow consumer slows it. Items leave on the thread that makes them.
+the next come: as in one process, a slow consumer slows it. Items leave on the thread that makes them. Where the
+generator is in a third process, its items are passed on, and the consumer's credits are what it gets.
 """
 
 from __future__ import annotations
@@ -19,23 +20,25 @@ if TYPE_CHECKING:
     from actorpool._host._base import Bridge
     from actorpool._host._bridge import ThreadSignal
 
-    from ._interruptions import Interruptions
-
 __all__ = ["WireStream"]
 
 
 class WireStream(Stream):
     """Items on their way from one producer to the parent."""
 
-    __slots__ = ("_credit", "_interruptions", "_number", "_post", "_sent")
+    __slots__ = ("_credit", "_number", "_post", "_sent", "_shielded")
 
     def __init__(
-        self, number: int, credit: int, post: Callable[[Item], object], interruptions: Interruptions
+        self,
+        number: int,
+        credit: int,
+        post: Callable[[Item], object],
+        shielded: Callable[[Callable[[Any], None], Any], None],
     ) -> None:
         super().__init__(credit, _nobody)
         self._number = number
         self._post = post
-        self._interruptions = interruptions
+        self._shielded = shielded
         # Written by the loop alone, and by the producer alone: no lock.
         self._credit = credit
         self._sent = 0
@@ -47,6 +50,16 @@ class WireStream(Stream):
         if notify is not None:
             notify()
 
+    @property
+    def waiting(self) -> int:
+        """How many items the consumer has not granted again."""
+        return self._sent - (self._credit - self._bound)
+
+    def feed(self, item: Any) -> None:
+        """Send `item`, of a producer that keeps within the credits itself."""
+        if not self._closed:
+            self._send(item)
+
     def put(self, item: Any, signal: ThreadSignal) -> None:
         """Send `item`; block while there is no credit.
 
@@ -55,7 +68,7 @@ class WireStream(Stream):
             StreamClosed: If the consumer has left.
         """
         self._to_producer = signal.notify
-        self._interruptions.shielded(self._send, item)
+        self._shielded(self._send, item)
         while self._sent >= self._credit and not self._closed:
             signal.wait()
         if self._closed:

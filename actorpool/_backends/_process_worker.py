@@ -24,14 +24,13 @@ import traceback
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from actorpool._core._container import Container, Phase
 from actorpool._core._input import CANCELLED, FAILED, RUNNING, SUCCEEDED, Input
 from actorpool._core._threads import ThreadBudget
 from actorpool._host import _asyncio_slots, _asyncio_watchdog  # noqa: F401 - so that forks share what they import
 from actorpool._host._base import current_host
-from actorpool._host._context import current_input
 from actorpool._host._stream import StreamClosed
 from actorpool._host._watchdog import open_watch
 from actorpool._wire._codec import decode, encode
@@ -40,10 +39,12 @@ from actorpool._wire._errors import encode_error
 from actorpool._wire._faults import WireError
 from actorpool._wire._messages import (
     VERSION,
+    Answer,
     Cancel,
     CloseStream,
     Credit,
     Ended,
+    Item,
     Ready,
     Run,
     Start,
@@ -55,17 +56,18 @@ from actorpool.exception import ExecutionError, InputCancellation, RemoteError
 
 from ._child_process import begin_container, interpreter_command, quiet_stdin, reset_signals
 from ._code import unpack_package
-from ._inside import become
+from ._inside import become, open_port
 from ._interruptions import Interruptions
-from ._local import LocalContainer
 from ._process_child_io import LineWriter, capture_logging, capture_output
 from ._process_stream import WireStream
 from ._thread_gate import ThreadGate
 from ._variables import unpack_context
+from ._worker_container import CallName, InterruptibleContainer, Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from actorpool._host._base import Host
     from actorpool._wire._messages import Message
 
     from ._workload import Workload
@@ -120,41 +122,8 @@ def _end_with(sock: socket.socket) -> None:
     os._exit(0)
 
 
-@frozen
-class _CallName:
-    """The id of the call that an input belongs to, as `actorpool.context` reads it."""
-
-    value: str
-
-
-@frozen
-class _Place:
-    """Stands for the container's actor: code asks it for the container's name."""
-
-    name: str
-
-
-class _Container(LocalContainer):
-    """The container, whose synchronous calls may be interrupted."""
-
-    __slots__ = ("_interruptions",)
-
-    def __init__(self, interruptions: Interruptions, *args: Any) -> None:
-        super().__init__(*args)
-        self._interruptions = interruptions
-
-    async def start(self) -> None:
-        await super().start()
-        for target, call in self._calls.items():
-            if not target.is_async:
-                self._calls[target] = _interruptible(call, self._interruptions)
-
-
-def _interruptible(call: Callable[..., Any], interruptions: Interruptions) -> Callable[..., Any]:
-    def run(*args: Any, **kwargs: Any) -> Any:
-        return interruptions.run(current_input.get(), lambda: call(*args, **kwargs))
-
-    return run
+def _ignore(*_: object) -> None:
+    """Tell nobody: a gate of one's own has no queue, and what was not called has no end."""
 
 
 @define(eq=False)
@@ -173,18 +142,26 @@ class _Worker:
     _room: threading.Event = field(factory=threading.Event, init=False)
     _writing: bool = field(default=False, init=False)
     _writers: tuple[LineWriter, ...] = field(default=(), init=False)
-    _container: _Container | None = field(default=None, init=False)
+    _container: InterruptibleContainer | None = field(default=None, init=False)
     _workload: Workload | None = field(default=None, init=False)
     _record: Container = field(init=False)
     # {number: input} and back, from Run to Ended.
     _inputs: dict[int, Input] = field(factory=dict, init=False)
     _numbers: dict[Input, int] = field(factory=dict, init=False)
+    # What has come and is for the loop to obey.
+    _heard: deque[Message] = field(factory=deque, init=False)
+    # What hears the messages about calls of the parent's functions.
+    hear: Callable[[Any], None] = field(default=_ignore, init=False)
+    host: Host = field(init=False)
+    ids: tuple[bytes, int] = field(init=False)
     _over: asyncio.Event = field(factory=asyncio.Event, init=False)
     _task: asyncio.Task[None] | None = field(default=None, init=False)
 
     async def run(self) -> None:
         """Serve until it is over, then see to it that all is said."""
         self._loop = asyncio.get_running_loop()
+        self.host = current_host()
+        open_port(self)
         self._sock.setblocking(False)
         self._connection = Connection(self._sock, self._wake)
         self._writers = capture_output(self._say, self._interruptions)
@@ -200,6 +177,11 @@ class _Worker:
     # -- the socket ------------------------------------------------------------------------------
 
     def _read(self) -> None:
+        self._take()
+        self._obey_all()
+
+    def _take(self) -> None:
+        """Take in what has come; what is said of calls is passed on at once."""
         self._busy.add(self._thread)
         try:
             messages = self._connection.read()
@@ -210,7 +192,14 @@ class _Worker:
             self._busy.discard(self._thread)
         self._post_late()
         for message in messages:
-            self._obey(message)
+            if isinstance(message, (Ended, Item, Answer)):
+                self.hear(message)
+            else:
+                self._heard.append(message)
+
+    def _obey_all(self) -> None:
+        while self._heard:
+            self._obey(self._heard.popleft())
 
     def _obey(self, message: Message) -> None:
         if isinstance(message, Run):
@@ -315,20 +304,45 @@ class _Worker:
         poll.register(self._sock, select.POLLOUT)
         poll.poll()
 
+    # -- the port: see `_inside.Port` ----------------------------------------------------------
+
+    def tell(self, message: Message) -> None:
+        self._interruptions.shielded(self._post, message)
+
+    def shielded(self, function: Callable[..., Any], *args: Any) -> Any:
+        return self._interruptions.shielded(function, *args)
+
+    def number_of(self, input: Input) -> int | None:
+        return self._numbers.get(input)
+
+    def wait(self, event: threading.Event) -> None:
+        if threading.get_ident() != self._thread:
+            event.wait()
+            return
+        # The loop stands still meanwhile: what is for it waits for its next turn.
+        while not event.is_set():
+            poll = select.poll()
+            poll.register(self._sock, select.POLLIN if self._write() else select.POLLIN | select.POLLOUT)
+            poll.poll()
+            self._take()
+        if self._heard:
+            self._loop.call_soon(self._obey_all)
+
     # -- life ------------------------------------------------------------------------------------
 
     async def _start(self, message: Start) -> None:
         try:
+            self.ids = _ids(decode(message.ids))
             package = unpack_package(_bytes(decode(message.code)))
             capture_logging(self._say, self._interruptions, package.levels)
             self._workload = workload = package.workload
             self._record = Container(1, self._loop.time())
-            self._record.handle = _Place(message.name)
+            self._record.handle = Place(message.name)
             self._record.move(Phase.READY)
             host = current_host()
             watch = open_watch(host, message.block_warning_s, owns=self._owns, busy=self._is_busy)
             gate = ThreadGate(host, ThreadBudget(max(1, workload.threads)), _ignore, _ignore)
-            container = _Container(
+            container = InterruptibleContainer(
                 self._interruptions, message.name, workload, host, self._complete, gate, watch
             )
             self._container = container
@@ -367,10 +381,10 @@ class _Worker:
             target = workload.targets[message.target]
             input = Input(target, args, kwargs or None, context, index=message.index)
             input.attempt = message.attempt
-            input.identity = _CallName(message.call_id)
+            input.identity = CallName(message.call_id)
             input.container = self._record
             if message.credit is not None:
-                input.stream = WireStream(number, message.credit, self._say, self._interruptions)
+                input.stream = WireStream(number, message.credit, self._say, self._interruptions.shielded)
         except Exception as error:
             # Unpickling runs the user's code.
             self._post(Ended(number, FAILED, encode_error(error)))
@@ -444,5 +458,7 @@ def _bytes(value: object) -> bytes:
     return bytes(value)
 
 
-def _ignore(*_: object) -> None:
-    """Nobody waits at a gate of one's own."""
+def _ids(value: object) -> tuple[bytes, int]:
+    assert isinstance(value, tuple)
+    key, first = value
+    return _bytes(key), int(first)

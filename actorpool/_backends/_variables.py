@@ -53,14 +53,20 @@ def pack_context(context: Context) -> Payload | None:
         return encode(sendable) if sendable else None
 
 
-def unpack_context(payload: Payload | None) -> Context:
-    """Return a context with those variables of `payload` that are known here."""
-    context = Context()
+def unpack_context(payload: Payload | None, into: Context | None = None) -> Context:
+    """Return a context with those variables of `payload` that are known here.
+
+    Args:
+        payload: What `pack_context` made.
+        into: A context that is to get them; no module is imported for that.
+    """
+    context = Context() if into is None else into
     if payload is not None:
         values = decode(payload)
         assert isinstance(values, dict)
         for (module, attribute), value in values.items():
-            variable = _find(module, attribute)
+            known = into is None or module in sys.modules or module == _NUMBERED
+            variable = _find(module, attribute) if known else None
             if variable is not None:
                 context.run(variable.set, value)
     return context

@@ -24,6 +24,8 @@ class Target:
     """The user's function; of a method the plain function, to be bound to the container's object."""
     is_async: bool
     is_generator: bool = False
+    is_far: bool = False
+    """Whether it is called in another process, which says in its errors where they come from."""
 
     def __str__(self) -> str:
         return self.name

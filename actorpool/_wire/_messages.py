@@ -26,8 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "CALLED",
+    "MAPPED",
+    "SPAWNED",
     "VERSION",
     "Answer",
+    "Ask",
     "Call",
     "Cancel",
     "CloseStream",
@@ -46,6 +50,10 @@ __all__ = [
     "pack",
     "unpack",
 ]
+
+CALLED: Final = 1
+MAPPED: Final = 2
+SPAWNED: Final = 3
 
 VERSION: Final = 1
 """Version of frames, messages and payloads. Both ends are of one installation, so there is no negotiation."""
@@ -68,6 +76,8 @@ class Start:
     """Number of slots."""
     grace_s: float
     block_warning_s: float | None
+    ids: Payload
+    """What the worker makes ids of calls from."""
 
 
 @frozen
@@ -93,7 +103,7 @@ class Run:
 
 @frozen
 class Cancel:
-    """Cancel an input; it is settled by its `Ended` as any other."""
+    """Cancel an input, which is settled by its `Ended` as any other; or a call, of which nothing more is told."""
 
     KIND: ClassVar[int] = 3
 
@@ -130,7 +140,7 @@ class Stop:
 
 @frozen
 class Answer:
-    """The outcome of a `Call` of the worker's."""
+    """The answer to an `Ask` of the worker's; or, with an error, to a `Call` that was not accepted."""
 
     KIND: ClassVar[int] = 7
 
@@ -202,19 +212,36 @@ class Record:
 
 @frozen
 class Call:
-    """An input calls a function of the pool's process."""
+    """Call a function of the pool's process; its items and its end are told as those of an input are."""
 
     KIND: ClassVar[int] = 39
 
     number: int
-    """Names the call in its `Answer`; given by the worker."""
-    caller: int
-    """The number of the input that calls."""
-    verb: str
-    app: str
-    function: str
-    parameters: Payload | None
+    """Names the call in the messages about it; given by the worker."""
+    caller: int | None
+    """The number of the input that calls; None if it is not an input that does."""
+    pool: int
+    """What is called: the number of the question "bind"."""
+    mode: int
+    """1: called, 2: called by a map, which waits for room, 3: spawned, and handed over by the question "spawn"."""
+    call_id: str
+    index: int
     arguments: Payload
+    context: Payload | None
+    credit: int | None
+    """How many items a generator may be ahead; None if it is no generator."""
+
+
+@frozen
+class Ask:
+    """Ask the pool's process something; not every question has an answer."""
+
+    KIND: ClassVar[int] = 41
+
+    number: int
+    """Names the question in its `Answer`; given by the worker."""
+    question: str
+    value: Payload
 
 
 @frozen
@@ -239,6 +266,7 @@ Message: TypeAlias = (
     | Output
     | Record
     | Call
+    | Ask
     | Stopped
 )
 
@@ -340,7 +368,7 @@ class _Layout:
         # Every combination of types that a message may have, so that a single lookup checks them all.
         self._types = frozenset(product(*(_TYPES[annotation] for annotation in annotations)))
         self._payloads = tuple(at for at, name in enumerate(annotations) if name.startswith("Payload"))
-        ranges = {"state": ENDED_STATES, "stream": _STREAMS, "version": _VERSIONS}
+        ranges = {"mode": _MODES, "state": ENDED_STATES, "stream": _STREAMS, "version": _VERSIONS}
         self._checks = tuple((at, ranges[name]) for at, name in enumerate(names) if name in ranges)
         self._numbers = tuple(
             at for at, annotation in enumerate(annotations) if annotation.startswith(("int", "float"))
@@ -389,6 +417,7 @@ def _text(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:200]
 
 
+_MODES: Final = frozenset({1, 2, 3})
 _STREAMS: Final = frozenset({1, 2})
 _VERSIONS: Final = frozenset({VERSION})
 _NONE: Final = type(None)

@@ -246,7 +246,7 @@ def test_a_map_may_be_collected_while_its_thread_holds_the_pool(app: modal.App) 
         del cycle
 
         def collect_under_the_lock() -> None:
-            dispatcher = f.remote._bind().dispatcher
+            dispatcher = f.source.bind().supervisor.dispatcher
             with dispatcher._lock:
                 held.clear()
                 gc.collect()
@@ -286,7 +286,7 @@ def test_maps_that_wait_for_room_and_are_left_do_not_keep_others_waiting(run_vir
 
     async def main() -> None:
         async with app.run():
-            dispatcher = f.remote._bind().dispatcher
+            dispatcher = f.source.bind().supervisor.dispatcher
             maps = [f.map.aio(range(20)) for _ in range(5)]
             iterators: list[Any] = [aiter(results) for results in maps]
             for iterator in iterators:
@@ -312,7 +312,7 @@ def test_a_map_that_waits_for_room_waits_once_however_often_it_is_woken(run_virt
         async with app.run():
             gate = event()
             gate.set()
-            dispatcher = slow.remote._bind().dispatcher
+            dispatcher = slow.source.bind().supervisor.dispatcher
             most = 0
             async for _ in slow.map.aio([gate] * 30):
                 most = max(most, dispatcher.read(lambda pool: len(pool._room_waiters)))

@@ -210,7 +210,7 @@ class Worker:
 
     def start(self, workload: Workload, *, name: str = "f/1", block_warning_s: float | None = None) -> None:
         code = encode(pack_workload(workload))
-        self.post(Start(VERSION, name, code, workload.max_inputs, 1.0, block_warning_s))
+        self.post(Start(VERSION, name, code, workload.max_inputs, 1.0, block_warning_s, encode((b"key", 1))))
 
     def ready(self, workload: Workload, **options: Any) -> Worker:
         self.start(workload, **options)

@@ -14,8 +14,10 @@ import pytest
 from actorpool._backends._variables import pack_context
 from actorpool._core._input import CANCELLED, FAILED, SUCCEEDED
 from actorpool._wire._codec import decode, encode
-from actorpool._wire._errors import decode_error
+from actorpool._wire._errors import decode_error, encode_error
 from actorpool._wire._messages import (
+    Answer,
+    Ask,
     Cancel,
     CloseStream,
     Credit,
@@ -29,7 +31,7 @@ from actorpool._wire._messages import (
     Stop,
     Stopped,
 )
-from actorpool.exception import ExecutionError, RemoteError
+from actorpool.exception import ExecutionError, NotFoundError, RemoteError
 from tests.backends import process_code
 from tests.backends.processes import CALL_ID, Template, Worker, workload_of
 
@@ -94,7 +96,7 @@ def test_a_failing_enter_hook_is_told_as_it_was_raised(template: Template) -> No
 
 
 def test_code_that_cannot_be_loaded_is_a_failed_start(worker: Worker) -> None:
-    worker.post(Start(1, "f/1", encode(b"nonsense"), 1, 1.0, None))
+    worker.post(Start(1, "f/1", encode(b"nonsense"), 1, 1.0, None, encode((b"key", 1))))
     assert isinstance(decode_error(worker.wait(StartFailed).error), Exception)
 
 
@@ -163,17 +165,22 @@ def test_a_function_that_is_wrapped_runs_with_its_wrapper(worker: Worker) -> Non
     assert ("logged", 3) == worker.ready(workload_of(process_code.wrapped)).call(3)
 
 
-def test_local_calls_work_in_it_and_others_say_that_they_cannot(worker: Worker) -> None:
+def test_local_calls_work_in_it(worker: Worker) -> None:
     worker.ready(workload_of(process_code.calls_local))
     assert 7 == worker.call(3)
 
 
-def test_a_nested_call_is_refused_by_name(worker: Worker) -> None:
+def test_a_call_of_another_function_asks_for_its_pool_and_fails_as_the_answer_says(worker: Worker) -> None:
     worker.ready(workload_of(process_code.calls_remote))
-    with pytest.raises(
-        ExecutionError, match="'double' of app 'process-code' cannot be called from inside a process"
-    ):
-        worker.call(3)
+    worker.run(3)
+    asked = worker.wait(Ask)
+    assert "bind" == asked.question
+    make, arguments = decode(asked.value)  # type: ignore[misc]
+    assert "double" == make(*arguments).name
+    worker.post(Answer(asked.number, FAILED, encode_error(NotFoundError("there is none"))))
+    ended = worker.wait(Ended)
+    assert FAILED == ended.state
+    assert "there is none" == str(decode_error(ended.value))
 
 
 def test_inputs_of_several_slots_run_at_the_same_time(worker: Worker, tmp_path: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgpack
 import pytest
+from attrs import evolve
 
 from actorpool._core._input import CANCELLED, FAILED, SUCCEEDED
 from actorpool._wire import _messages
@@ -130,7 +131,9 @@ def test_a_field_of_a_wrong_type_is_the_senders_error() -> None:
     assert Cancel(2) == unpack(pack(Cancel(2))[0])
 
 
-def test_a_call_names_what_it_calls() -> None:
-    call = Call(1, 2, "remote", "app", "f", None, Payload(b""))
+def test_a_call_is_of_one_of_three_modes() -> None:
+    call = Call(1, 2, 3, 3, "fc-1", 0, Payload(b""), None, None)
 
     assert call == unpack(pack(call)[0])
+    with pytest.raises(WireError, match="field 4 of a Call is 4"):
+        unpack(pack(evolve(call, mode=4))[0])

@@ -16,6 +16,7 @@ from actorpool._wire._connection import Connection
 from actorpool._wire._messages import (
     VERSION,
     Answer,
+    Ask,
     Call,
     Cancel,
     CloseStream,
@@ -34,8 +35,8 @@ from actorpool._wire._messages import (
 )
 
 MESSAGES: tuple[Message, ...] = (
-    Start(VERSION, "f/1", Payload(b"code"), 4, 5.0, 0.1),
-    Start(VERSION, "f/2", Payload(b""), 1, 0.0, None),
+    Start(VERSION, "f/1", Payload(b"code"), 4, 5.0, 0.1, Payload(b"ids")),
+    Start(VERSION, "f/2", Payload(b""), 1, 0.0, None, Payload(b"ids")),
     Run(1, 0, Payload(b"arguments"), Payload(b"context"), "fc-1", 0, 1, 10),
     Run((1 << 64) - 1, 7, Payload(b"arguments"), None, "fc-2", 3, 2, None),
     Cancel(1),
@@ -49,8 +50,9 @@ MESSAGES: tuple[Message, ...] = (
     Item(1, Payload(b"item")),
     Output(2, "a line, with bytes that are no text: \udcff"),
     Record(Payload(b"record")),
-    Call(1, 2, "remote", "app", "function", None, Payload(b"arguments")),
-    Call(1, 2, "remote", "app", "Class.method", Payload(b"parameters"), Payload(b"arguments")),
+    Call(1, 2, 3, 1, "fc-1", 0, Payload(b"arguments"), Payload(b"context"), 1024),
+    Call(2, None, 3, 3, "fc-2", 7, Payload(b"arguments"), None, None),
+    Ask(4, "bind", Payload(b"value")),
     Stopped(),
 )
 

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ids, context and call graph are the same on both sides of a process container."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import actorpool as modal
+from tests.backends import calling_app as users
+from tests.backends.calling_app import app
+
+Run = Callable[..., Any]
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture(params=["asyncio"])
+def host_name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_ids_and_context_are_those_of_the_caller(run: Run) -> None:
+    async def main() -> Any:
+        async with app.run():
+            users.tenant.set("Bob")
+            call = await users.run_sync.spawn.aio("ids")
+            return call.object_id, await call.get.aio()
+
+    outer, (mine, spawned, (name, inner, input_id), (later, other, _)) = run(main)
+    assert outer == mine
+    assert spawned == inner
+    assert input_id == f"in-{spawned[3:]}-0"
+    assert ("Bob", "Ada") == (name, later)
+    assert 4 == len({outer, spawned, other, input_id})
+
+
+def test_a_call_is_found_here_by_the_id_that_a_container_told(run: Run) -> None:
+    async def main() -> None:
+        async with app.run():
+            # Nobody asks its handle for the id.
+            call = await users.run_sync.spawn.aio("spawn_id", 21)
+            inner, outer = await call.get.aio()
+            assert 42 == await modal.FunctionCall.from_id(inner).get.aio()
+            assert (inner, outer) == await modal.FunctionCall.from_id(outer).get.aio()
+
+    run(main)
+
+
+def test_a_call_spawned_here_is_found_in_a_container_by_its_id(run: Run) -> None:
+    async def main() -> None:
+        async with app.run():
+            one = await users.slow_double.spawn.aio(5, 0.2)
+            many = await users.slow_double.experimental_spawn_map.aio(range(10))
+            found = await users.run_sync.remote.aio("find", one.object_id)
+            assert (10, 1, True, [10]) == found
+            found = await users.run_sync.remote.aio("find", many.object_id)
+            assert (0, 10, True, [2 * x for x in range(10)]) == found
+            said = await users.run_sync.remote.aio("find_nothing", "fc-000000000000000000000000")
+            assert said.startswith("NotFoundError: no function call 'fc-000000000000000000000000' is known")
+
+    run(main)
+
+
+def test_the_call_graph_is_whole_on_both_sides_and_counts_are_had_outside(run: Run) -> None:
+    async def main() -> None:
+        async with app.run():
+            call = await users.run_sync.spawn.aio("graph")
+            assert [("run_sync", "PENDING", 1)] == await call.get.aio()
+            (root,) = call.get_call_graph()
+            assert ["far_double"] == [child.function_name for child in root.children]
+            assert root.children[0].task_id.startswith("far_double/")
+
+            said = await users.run_sync.remote.aio("count_pool")
+            assert "'local_double' of app 'calling-tests'" in said
+
+    run(main)
