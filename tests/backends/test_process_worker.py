@@ -175,7 +175,7 @@ def test_a_call_of_another_function_asks_for_its_pool_and_fails_as_the_answer_sa
     worker.run(3)
     asked = worker.wait(Ask)
     assert "bind" == asked.question
-    make, arguments = decode(asked.value)  # type: ignore[misc]
+    make, arguments = decode(asked.value)
     assert "double" == make(*arguments).name
     worker.post(Answer(asked.number, FAILED, encode_error(NotFoundError("there is none"))))
     ended = worker.wait(Ended)
