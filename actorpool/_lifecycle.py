@@ -262,6 +262,7 @@ class Lifecycle:
             name,
             host,
             max_threads=self._contents.limits.max_threads,
+            max_processes=self._contents.limits.max_processes,
             grace_s=grace,
             block_warning_s=self._contents.block_warning_s,
         )

@@ -262,7 +262,7 @@ class PoolSpec:
                 workload,
                 runtime.host,
                 supervisor.dispatcher.complete,
-                runtime.gate,
+                runtime.gates["threads"],
                 runtime.watch,
             )
 
@@ -275,7 +275,8 @@ class PoolSpec:
             policy,
             startup_timeout_s=self.startup_timeout,
             grace_s=runtime.grace_s,
-            threads=0 if process else workload.threads,
+            resource="processes" if process else "threads",
+            amount=1 if process else workload.threads,
             referenced=referenced,
             abandons=not process,
             recycle_age_s=self.recycle.age,
@@ -301,7 +302,9 @@ class PoolSpec:
 
         def make(name: str, owner: ContainerOwner) -> ContainerBackend:
             complete = supervisor().dispatcher.complete
-            return ProcessContainer(name, pool, runtime.host, complete, owner, runtime.grace_s)
+            return ProcessContainer(
+                name, pool, runtime.host, complete, owner, runtime.gates["processes"], runtime.grace_s
+            )
 
         return make
 

@@ -87,7 +87,7 @@ class App:
 
     Args:
         name: The app's name, for messages and for lookups once it is deployed.
-        limits: Limits of its functions, and the ceiling of its threads.
+        limits: Limits of its functions, and the ceilings of its threads and processes.
         policy: The scaling policy of each function, default `WindowPolicy()`: a policy, of which each pool gets a
             copy, or what is called to make one for each pool.
         block_warning: Log a warning when an asynchronous function blocks the event loop for this long, in

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from actorpool._backends._thread_gate import ThreadGate
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from actorpool._host._base import CancelScope, Event, Host, Nursery, RootHandle, TimerHandle
 
     from ._scheduler import Scheduled
-    from ._supervisor import Supervisor
+    from ._supervisor import Resource, Supervisor
 
 __all__ = ["AppRuntime"]
 
@@ -48,13 +49,24 @@ class AppRuntime:
     """The actors of one app, on one host."""
 
     def __init__(
-        self, name: str, host: Host, *, max_threads: int, grace_s: float, block_warning_s: float | None = None
+        self,
+        name: str,
+        host: Host,
+        *,
+        max_threads: int,
+        max_processes: int,
+        grace_s: float,
+        block_warning_s: float | None = None,
     ) -> None:
         self.name = name
         self.host = host
         self.grace_s = grace_s
         self.block_warning_s = block_warning_s
-        self.gate: ThreadGate = ThreadGate(host, ThreadBudget(max_threads), self._crowded, self._take_threads)
+        self.gates: dict[Resource, ThreadGate] = {
+            "threads": self._gate("threads", max_threads),
+            "processes": self._gate("processes", max_processes),
+        }
+        """Where containers wait for what the app has a ceiling of."""
         self.watch: Watch = open_watch(host, block_warning_s, owns=self._owns, busy=self._runs_async)
         """Sees to it that the user is told when an asynchronous function blocks the loop."""
         # {key: supervisor}; a key is a function's name, or a class with its parameters.
@@ -179,7 +191,7 @@ class AppRuntime:
             self._drain_scope.cancel()
 
     async def _supervise(self, key: Hashable, supervisor: Supervisor) -> None:
-        if self.gate.crowded and supervisor.threads:
+        if supervisor.amount and self.gates[supervisor.resource].crowded:
             supervisor.dispatcher.handle(fx.Crowded(waiting=True))
         try:
             await supervisor.run()
@@ -191,18 +203,26 @@ class AppRuntime:
                 if self._supervisors.get(key) is supervisor:
                     del self._supervisors[key]
 
-    def _crowded(self, waiting: bool) -> None:
-        """Have idle containers make way for those that wait for threads, or no longer."""
-        for supervisor in list(self._supervisors.values()):
-            if supervisor.threads:
-                supervisor.tell(fx.Crowded(waiting))
+    def _gate(self, resource: Resource, ceiling: int) -> ThreadGate:
+        budget = ThreadBudget[Any](ceiling)
+        return ThreadGate(self.host, budget, partial(self._crowded, resource), partial(self._take, resource))
 
-    def _take_threads(self, owner: Hashable, threads: int) -> None:
+    def _holders(self, resource: Resource) -> list[Supervisor]:
+        """Return the supervisors whose containers hold some of `resource`."""
+        supervisors = list(self._supervisors.values())
+        return [found for found in supervisors if found.resource == resource and found.amount]
+
+    def _crowded(self, resource: Resource, waiting: bool) -> None:
+        """Have idle containers make way for those that wait for what they hold, or no longer."""
+        for supervisor in self._holders(resource):
+            supervisor.tell(fx.Crowded(waiting))
+
+    def _take(self, resource: Resource, owner: Hashable, amount: int) -> None:
         """Have busy containers of `owner` make way: it holds more than its share while others wait."""
-        of_owner = [supervisor for supervisor in self._supervisors.values() if supervisor.name == owner]
+        of_owner = [supervisor for supervisor in self._holders(resource) if supervisor.name == owner]
         largest = max(of_owner, key=lambda supervisor: supervisor.dispatcher.read(_size), default=None)
         if largest is not None:
-            largest.tell(fx.Crowded(waiting=True, give=max(1, threads // largest.threads)))
+            largest.tell(fx.Crowded(waiting=True, give=max(1, amount // largest.amount)))
 
     # -- any thread ------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from actorpool._core import _effects as fx
 from actorpool._core._flow import CONTROL, SCALING
@@ -33,9 +33,11 @@ if TYPE_CHECKING:
 
     from ._container import MakeBackend
 
-__all__ = ["Supervisor"]
+__all__ = ["Resource", "Supervisor"]
 
 logger = logging.getLogger("actorpool")
+
+Resource = Literal["threads", "processes"]
 
 
 class Supervisor:
@@ -51,7 +53,8 @@ class Supervisor:
         *,
         startup_timeout_s: float | None,
         grace_s: float,
-        threads: int = 0,
+        resource: Resource = "threads",
+        amount: int = 0,
         referenced: Callable[[], bool] | None = None,
         abandons: bool = True,
         recycle_age_s: float | None = None,
@@ -59,8 +62,10 @@ class Supervisor:
         self.name = name
         self.title: str = pool.title
         """What messages call it."""
-        self.threads = threads
-        """How many of the app's threads each container holds."""
+        self.resource: Resource = resource
+        """What the app has a ceiling of and the containers hold."""
+        self.amount = amount
+        """How much of it each container holds."""
         self._referenced = referenced
         # Whether interrupted work may go on for as long as it likes; else its container is ended, which says so.
         self._abandons = abandons

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from ._process_pool import ProcessPool, Served
     from ._template_client import Template
+    from ._thread_gate import ThreadGate
     from ._workload import ContainerOwner
 
 __all__ = ["ProcessContainer"]
@@ -61,11 +62,13 @@ class ProcessContainer:
     """One container in a process of its own."""
 
     __slots__ = (
+        "_admitted",
         "_complete",
         "_connection",
         "_ending",
         "_error",
         "_feeds",
+        "_gate",
         "_grace_s",
         "_greeted",
         "_host",
@@ -93,6 +96,7 @@ class ProcessContainer:
         host: Host,
         complete: Complete,
         owner: ContainerOwner,
+        gate: ThreadGate,
         grace_s: float,
     ) -> None:
         self._name = name
@@ -100,6 +104,8 @@ class ProcessContainer:
         self._host = host
         self._complete = complete
         self._owner = owner
+        self._gate = gate
+        self._admitted = False
         self._numbers = itertools.count(1)
         # {number of an input in messages: the input}, from the moment its message is queued until its end.
         self._running: dict[int, Input] = {}
@@ -134,7 +140,9 @@ class ProcessContainer:
         self._host.bridge.post(self._interrupt, input)
 
     async def admit(self) -> None:
-        """Return at once: it needs none of this process's threads."""
+        """Wait until the app may have another process."""
+        await self._gate.enter(self._pool.workload.name, 1)
+        self._admitted = True
 
     async def start(self) -> None:
         """Make the process, and have it make the user's object and run its enter hooks."""
@@ -178,6 +186,9 @@ class ProcessContainer:
             with self._host.hold_clock():
                 await self._over.wait()
         self._close()
+        if self._admitted:
+            self._admitted = False
+            self._gate.leave(self._pool.workload.name, 1)
 
     # -- inputs: any thread ----------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gate to an app's threads: containers wait here when the app is at its ceiling.
+"""The gate to an app's threads, or to its processes: containers wait here when the app is at its ceiling.
 
 Who is let in is decided by the pure `ThreadBudget`; the gate keeps the waiting containers' wake-ups.
 Host thread only.
@@ -34,7 +34,7 @@ class _Ticket:
 
 @define(eq=False)
 class ThreadGate:
-    """Lets containers have threads, up to the app's ceiling, fairly among functions."""
+    """Lets containers have threads, up to the app's ceiling, fairly among functions; or processes, one each."""
 
     _host: Host
     _budget: ThreadBudget[_Ticket]

@@ -173,6 +173,8 @@ class Limits:
     """Finished results of one map that wait for an earlier one or for the consumer."""
     max_threads: int = 1_024
     """Threads of one app for synchronous functions; at the ceiling containers wait for threads."""
+    max_processes: int = 64
+    """Process containers of one app; at the ceiling further ones wait for one to end."""
     results_kept: int = 100_000
     """Results of one function's spawned calls that are kept for `FunctionCall.from_id`, the latest."""
     results_kept_s: float = 3_600.0
@@ -186,6 +188,7 @@ class Limits:
             "map_in_flight",
             "map_buffered",
             "max_threads",
+            "max_processes",
             "results_kept",
         ):
             check_count(name, getattr(self, name), least=1)

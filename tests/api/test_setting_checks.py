@@ -72,7 +72,16 @@ def test_M1_15_M1_16_a_setting_out_of_range_or_contradictory_is_refused_by_name(
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "2", True])
 @pytest.mark.parametrize(
-    "name", ["max_pending", "max_inputs", "max_spawned", "map_in_flight", "map_buffered", "max_threads"]
+    "name",
+    [
+        "max_pending",
+        "max_inputs",
+        "max_spawned",
+        "map_in_flight",
+        "map_buffered",
+        "max_threads",
+        "max_processes",
+    ],
 )
 def test_a_limit_below_one_or_not_whole_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(InvalidError, match=name):

@@ -85,6 +85,25 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.002)
 
 
+def children_of(parents: set[int]) -> dict[int, str]:
+    """Return {process: state} of the children of `parents`."""
+    found: dict[int, str] = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) in parents:
+                found[int(entry)] = fields[0]
+    return found
+
+
+def containers() -> list[int]:
+    """Return the processes of this process's containers."""
+    return list(children_of(set(children_of({os.getpid()}))))
+
+
 class Template:
     """A template and what it says."""
 

@@ -9,36 +9,17 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.backends import process_app as users
 from tests.backends.process_app import app
+from tests.backends.processes import children_of, containers
 
 pytestmark = pytest.mark.timeout(60)
 
 # How long a process may live on after its parent, in seconds.
 ORPHAN_S = 2.0
-
-
-def children_of(parents: set[int]) -> dict[int, str]:
-    """Return {process: state} of the children of `parents`."""
-    found: dict[int, str] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(fields[1]) in parents:
-                found[int(entry)] = fields[0]
-    return found
-
-
-def containers() -> list[int]:
-    """Return the processes of this process's containers."""
-    return list(children_of(set(children_of({os.getpid()}))))
 
 
 def test_containers_killed_at_random_lose_no_input_and_yield_none_twice() -> None:
