@@ -175,9 +175,18 @@ def _ignore(now: float, seconds: float) -> None:
     """Take an event for which a policy has no method."""
 
 
-# A container that would be busy for less than this before the backlog is gone is not worth its start.
-# Picked by feel between the cost of a task (20 us) and of a thread (100 us), ten times the larger one.
+# A container that would be busy for less than this before the backlog is gone is not worth its start: ten times
+# what the start of a thread takes.
 _WORTHWHILE_S: Final = 0.001
+# A backlog that running slots drain within this time starts nothing. Longer, and inputs wait noticeably longer than
+# if each had started a container: see benchmarks/scaling.
+_UNNOTICED_S: Final = 0.01
+# So many containers find out how long inputs take, before more are started for inputs of unknown length.
+_TRIAL: Final = 8
+# Starts under way are called off beyond this factor and summand of what is needed: with fewer to spare, the next peak
+# waits for starts that were called off. See benchmarks/scaling.
+_SPARE_FACTOR: Final = 2
+_SPARE: Final = 10
 
 
 @frozen
@@ -188,12 +197,15 @@ class WindowPolicy:
       as capacity.
     * A container is stopped when it has been idle for `scaledown_window`.
     * While the function is active, `buffer_containers` more than needed are kept.
-    * A backlog that the running slots will have drained before a start could help starts nothing, and
-      starts whose backlog has gone are called off.
+    * A backlog that the running slots will have drained in a moment (10 ms, or before a container could be ready)
+      starts nothing, and a longer one only as many as have work for such a moment.
+    * Starts whose backlog has gone are called off, save as many again as are needed, and ten.
+    * As long as no input has ended, and nothing is known of their length, eight containers start at once and
+      the others `worthwhile_s` later.
 
     Args:
         worthwhile_s: A backlog starts further containers only while each of them would have at least
-            this much work to do (or one start-up time, if that is longer), in seconds.
+            this much work to do (or one start-up time, if that is longer, up to 10 ms), in seconds.
     """
 
     worthwhile_s: float = field(default=_WORTHWHILE_S)
@@ -219,21 +231,27 @@ class WindowPolicy:
         if settings.max_containers is not None and wanted >= settings.max_containers:
             # Nothing more could be started for what is left.
             wanted, held = settings.max_containers, False
+        about = f"{counted(wanted, 'container')} for {counted(demand, 'input')}, have {count}"
         if wanted > count:
             return Decision(
                 start=wanted - count,
                 wake_at=self._wake_at(s, held, idle_left=s.idle, count=wanted, floor=wanted),
                 held=held,
-                reason=f"{counted(wanted, 'container')} for {counted(demand, 'input')}, have {count}",
+                reason=about,
             )
-        cancel = min(s.starting, count - wanted) if s.pending == 0 else 0
+        cancel = 0
+        if s.starting and not s.pending:
+            spare = wanted if s.service_s is None and not demand else _SPARE_FACTOR * wanted + _SPARE
+            cancel = max(0, min(s.starting, count - spare))
         stop = min(s.expired, count - cancel - wanted)
         left = count - cancel - stop
-        if cancel or stop:
-            what = [f"call off {counted(cancel, 'start')}"] * bool(cancel) + [f"stop {stop} idle"] * bool(
-                stop
-            )
-            reason = f"{counted(wanted, 'container')} for {counted(demand, 'input')}, have {count}: {', '.join(what)}"
+        what = []
+        if cancel:
+            what.append(f"call off {counted(cancel, 'start')}")
+        if stop:
+            what.append(f"stop {stop} idle")
+        if what:
+            reason = f"{about}: {', '.join(what)}"
         else:
             reason = "backlog left to the running slots" if held else "enough"
         return Decision(
@@ -247,27 +265,35 @@ class WindowPolicy:
     def _unserved(self, s: Snapshot) -> int:
         """Return how many pending inputs are worth further slots.
 
-        Of the backlog, what the running slots will drain during one start-up is no concern of a new
-        container. The rest should be drained within about one further start-up time: slots beyond
-        that would hardly work before they fall idle.
+        Of the backlog, what the running slots will drain in a moment is no concern of a new container. The
+        rest should be drained within about one further such moment: slots beyond that would hardly work
+        before they fall idle.
         """
-        if not s.pending or s.service_s is None:
-            return s.pending
+        if not s.pending:
+            return 0
+        if s.service_s is None:
+            # What is under way, or runs, for longer than it takes to find out: then inputs are not that short.
+            tried = s.quiet_s
+            if s.oldest_start_since is not None:
+                tried = max(tried, s.now - s.oldest_start_since)
+            # Half of it will do: the instant of the next look is a rounded sum.
+            return s.pending if 2 * tried >= self.worthwhile_s else min(s.pending, _TRIAL * s.target_inputs)
         # If nothing has ended for longer than inputs used to take, believe what is seen now.
         service = max(s.service_s, s.quiet_s)
         if service <= 0:
             return 0
-        left = s.pending - s.running * s.startup_s / service
+        left = s.pending - s.running * min(s.startup_s, _UNNOTICED_S) / service
         if left <= 0:
             return 0
-        horizon = max(s.startup_s, self.worthwhile_s)
-        return min(math.ceil(left), math.ceil(left * service / horizon))
+        moment = max(self.worthwhile_s, min(s.startup_s, _UNNOTICED_S))
+        return min(math.ceil(left), math.ceil(left * service / moment))
 
     def _wake_at(self, s: Snapshot, held: bool, *, idle_left: int, count: int, floor: int) -> float | None:
         """Return when to look again: when a held backlog should have moved, when an idle one expires."""
         instants: list[float] = []
         if held:
-            instants.append(s.now + max(s.startup_s, s.service_s or 0.0, self.worthwhile_s))
+            moment = max(min(s.startup_s, _UNNOTICED_S), s.service_s or 0.0, self.worthwhile_s)
+            instants.append(s.now + (self.worthwhile_s if s.service_s is None else moment))
         if idle_left > 0 and s.oldest_idle_since is not None:
             window = s.settings.scaledown_window
             if count > floor:

@@ -53,8 +53,35 @@ def test_an_input_without_free_capacity_starts_a_container_at_once_s02() -> None
     assert (1, "1 container for 1 input, have 0") == (decision.start, decision.reason)
 
 
-def test_a_hundred_inputs_of_unknown_length_start_a_hundred_containers_s02() -> None:
-    assert decide(pending=100).start == 100
+def test_a_hundred_inputs_of_unknown_length_start_a_hundred_containers_within_a_millisecond_s02() -> None:
+    first = decide(pending=100)
+    assert (8, True, 1000.001) == (first.start, first.held, first.wake_at)
+    again = decide(pending=100, starting=8, oldest_start_since=999.9998)
+    assert (0, True) == (again.start, again.held)
+    assert decide(pending=100, starting=8, oldest_start_since=999.999).start == 92
+    assert decide(pending=92, ready=8, running=8, quiet_s=0.001).start == 92
+
+
+def test_the_trial_is_of_as_many_containers_whatever_their_slots() -> None:
+    assert decide(pending=1_000, target_inputs=10).start == 8
+    assert decide(pending=80, target_inputs=10).start == 8
+    assert decide(pending=1_000, max_containers=3).start == 3
+
+
+def test_a_first_burst_of_short_inputs_starts_few_containers() -> None:
+    rig = Rig()
+    inputs = rig.many(1_000)
+    rig.attend()
+    for container in rig.containers:
+        rig.ready(container)
+    while inputs:
+        rig.now += 2**-20
+        running = [input for input in inputs if input.container is not None]
+        for input in running:
+            rig.end(input)
+        inputs = [input for input in inputs if not input.done]
+        rig.attend()
+    assert len(rig.containers) <= 9
 
 
 def test_an_empty_pool_without_inputs_is_left_alone_s04() -> None:
@@ -117,18 +144,23 @@ def test_a_cold_pool_that_knows_its_inputs_are_short_starts_few_containers(start
     assert decide(pending=1_000, service_s=1e-6, startup_s=startup_s).start == 1
 
 
-def test_a_backlog_that_running_slots_will_have_drained_before_a_start_helps_starts_nothing() -> None:
-    decision = decide(pending=9, ready=1, running=1, service_s=0.1, startup_s=1.0)
+@pytest.mark.parametrize("startup_s", [0.01, 0.3, 5.0])
+def test_a_backlog_that_running_slots_will_have_drained_in_a_moment_starts_nothing(startup_s: float) -> None:
+    decision = decide(pending=9, ready=1, running=1, service_s=0.001, startup_s=startup_s)
     assert (0, True, "backlog left to the running slots") == (decision.start, decision.held, decision.reason)
 
 
-def test_what_running_slots_will_not_drain_in_time_starts_containers() -> None:
-    # Ten slots drain 100 in the second a start takes; the other 100 are ten containers' work of one more.
-    assert decide(pending=200, ready=10, running=10, service_s=0.1, startup_s=1.0).start == 10
+def test_a_backlog_that_would_wait_noticeably_starts_a_container_for_each_input() -> None:
+    assert decide(pending=9, ready=1, running=1, service_s=0.1, startup_s=1.0).start == 9
+
+
+def test_what_running_slots_will_not_drain_in_a_moment_starts_what_it_keeps_busy_for_another() -> None:
+    # Ten slots drain 100 in the 10 ms; the other 100 are ten containers' work for 10 ms more.
+    assert decide(pending=200, ready=10, running=10, service_s=0.001, startup_s=1.0).start == 10
 
 
 def test_a_backlog_held_back_is_looked_at_again_when_it_should_have_moved() -> None:
-    assert decide(pending=9, ready=1, running=1, service_s=0.1, startup_s=1.0).wake_at == 1001.0
+    assert decide(pending=9, ready=1, running=1, service_s=0.001, startup_s=1.0).wake_at == 1000.01
     assert decide(pending=9, ready=9, running=9, service_s=0.0, startup_s=0.0).wake_at == 1000.001
 
 
@@ -138,7 +170,7 @@ def test_at_the_maximum_a_backlog_is_no_reason_to_look_again_s10() -> None:
 
 
 def test_inputs_that_take_longer_than_they_used_to_are_believed() -> None:
-    assert decide(pending=9, ready=1, running=1, service_s=0.1, startup_s=1.0, quiet_s=0.5).start > 0
+    assert decide(pending=9, ready=1, running=1, service_s=0.001, startup_s=1.0, quiet_s=0.5).start == 9
 
 
 def test_demand_never_waits_for_nobody_whatever_the_estimates_say() -> None:
@@ -146,7 +178,7 @@ def test_demand_never_waits_for_nobody_whatever_the_estimates_say() -> None:
 
 
 def test_a_backlog_covered_by_the_buffer_is_not_held_back() -> None:
-    decision = decide(pending=9, ready=1, running=1, service_s=0.1, startup_s=1.0, buffer_containers=1)
+    decision = decide(pending=9, ready=1, running=1, service_s=0.001, startup_s=1.0, buffer_containers=1)
     assert (10, False) == (decision.start, decision.held)
 
 
@@ -160,10 +192,17 @@ def test_the_work_that_makes_a_container_worthwhile_can_be_chosen() -> None:
 # -- stopping ------------------------------------------------------------------------------------
 
 
-def test_starts_whose_backlog_has_gone_are_called_off() -> None:
-    decision = decide(ready=1, running=1, starting=4)
+def test_starts_whose_backlog_has_gone_are_called_off_save_as_many_again_and_ten() -> None:
+    decision = decide(ready=1, running=1, starting=15)
     assert (4, 0) == (decision.cancel, decision.stop)
-    assert decision.reason == "1 container for 1 input, have 5: call off 4 starts"
+    assert decision.reason == "1 container for 1 input, have 16: call off 4 starts"
+    assert decide(ready=1, running=1, starting=11).cancel == 0
+    assert decide(ready=5, running=5, starting=30).cancel == 15
+
+
+def test_starts_for_nobody_in_a_pool_that_has_not_run_anything_are_called_off() -> None:
+    assert decide(starting=4).cancel == 4
+    assert decide(starting=4, service_s=1.0).cancel == 0
 
 
 def test_starts_are_not_called_off_while_inputs_are_pending() -> None:
@@ -172,7 +211,7 @@ def test_starts_are_not_called_off_while_inputs_are_pending() -> None:
 
 def test_starts_for_the_minimum_and_the_buffer_are_not_called_off() -> None:
     assert decide(starting=4, min_containers=3).cancel == 1
-    assert decide(ready=1, running=1, starting=4, buffer_containers=2).cancel == 2
+    assert decide(ready=1, running=1, starting=16, buffer_containers=2).cancel == 1
 
 
 def test_a_container_is_stopped_when_its_window_has_passed_s03() -> None:
@@ -271,28 +310,31 @@ def test_the_buffer_goes_a_window_after_the_function_fell_idle_s12() -> None:
 def test_starts_are_called_off_when_the_running_slots_have_drained_the_backlog() -> None:
     rig = Rig()
     rig.start()
+    rig.end(rig.submit())
+    rig.ask(24)
     running, *_ = rig.many(10)
     rig.attend()
-    assert len(rig.in_phase(Phase.STARTING)) == 9
     while rig.pool.pending:
+        assert len(rig.in_phase(Phase.STARTING)) == 24
         following = rig.end(running)
         assert following is not None
         running = following
         rig.attend()
-    assert (1, []) == (rig.pool.running, rig.in_phase(Phase.STARTING))
+    assert (1, 11) == (rig.pool.running, len(rig.in_phase(Phase.STARTING)))
 
 
 def test_starts_are_called_off_when_the_backlog_was_cancelled_beside_a_running_input() -> None:
     rig = Rig()
     rig.start()
     rig.submit()
+    rig.ask(24)
     pending = rig.many(9)
     rig.attend()
     for input in pending:
-        assert len(rig.in_phase(Phase.STARTING)) == 9
+        assert len(rig.in_phase(Phase.STARTING)) == 24
         rig.cancel(input)
         rig.attend()
-    assert [] == rig.in_phase(Phase.STARTING)
+    assert 11 == len(rig.in_phase(Phase.STARTING))
 
 
 def test_the_policy_is_never_overruled() -> None:
