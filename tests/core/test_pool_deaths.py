@@ -27,6 +27,8 @@ def test_what_a_dead_container_was_never_given_waits_before_all_others_and_fails
     (replacement,) = rig.in_phase(Phase.STARTING)
     rig.ready(replacement)
     assert [RUNNING, RUNNING, PENDING] == [input.state for input in (first, second, third)]
+    # The oldest first.
+    assert [first, second] == list(replacement.inputs)
     assert (1, 1) == (first.attempt, second.attempt)
 
 
