@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 from actorpool._backends._places import is_importable
 
 if TYPE_CHECKING:
+    from actorpool._actors._runtime import Observer
     from actorpool._backends._workload import Target
     from actorpool._core._config import Limits
     from actorpool._core._schedule import Cron, Period
@@ -39,6 +40,7 @@ class Contents:
     block_warning_s: float | None = None
     functions: dict[str, Entry] = field(factory=dict)
     classes: dict[str, Cls] = field(factory=dict)
+    observers: list[Observer] = field(factory=list)
 
     def place(self) -> tuple[str, str] | None:
         """Return (module, name) of the app, if a module of its functions that can be imported has it."""

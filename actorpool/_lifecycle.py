@@ -265,6 +265,7 @@ class Lifecycle:
             max_processes=self._contents.limits.max_processes,
             grace_s=grace,
             block_warning_s=self._contents.block_warning_s,
+            observers=self._contents.observers,
         )
         _deployments.began(runtime, self)
         return runtime

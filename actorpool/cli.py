@@ -11,7 +11,8 @@ import argparse
 import logging
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from actorpool._cli._arguments import Given, Parser, joined, parse
 from actorpool._cli._errors import CommandError, described
 from actorpool._cli._signals import Interruption
 from actorpool._cli._targets import Entrypoint, Reference, Runnable, find
+from actorpool._core._counts import counted
 from actorpool._host._asyncio import run_async
 from actorpool._host._base import CancelScope, current_host
 from actorpool._lifecycle import AppRun
@@ -31,8 +33,10 @@ _ABOUT: Final = """\
 Autoscaled pools of containers, inside your own process.
 
 commands:
-  run         run a local entrypoint, a function or a method of an app;
-              `actorpool run --help` says how"""
+  run         run a local entrypoint, a function or a method of an app
+  record      do the same, and take down in a file what its functions did
+
+`actorpool COMMAND --help` says more."""
 
 _RUN_USAGE: Final = """\
 actorpool run [OPTION ...] FILE[::NAME] [ARGUMENT ...]
@@ -69,6 +73,22 @@ examples:
   actorpool run resize.py::resize_one --path cat.jpg --width 300
   actorpool run -q -w greeting.txt -m jobs.hello::Greeter.greet --name Ada"""
 
+_RECORD_USAGE: Final = """\
+actorpool record [OPTION ...] TRACE FILE[::NAME] [ARGUMENT ...]
+       actorpool record [OPTION ...] TRACE -m MODULE[::NAME] [ARGUMENT ...]"""
+
+_RECORD_ABOUT: Final = """\
+Run a local entrypoint, a function or a method as `actorpool run` does, and record
+to the file TRACE what the app's functions did meanwhile: when each input came,
+how long it waited and ran, and the start-up times of containers.
+
+All behind TRACE is as for `actorpool run`; see its --help. The recording is
+whole when the app has ended. It does not hold what the inputs were."""
+
+_RECORD_MORE: Final = """\
+examples:
+  actorpool record trace.mp resize.py --folder photos"""
+
 # Options of Modal's that users may try: {the option: what it is there}.
 _CLOUD_ONLY: Final = {
     "-i": "an interactive container",
@@ -91,6 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["run"]:
         return _run(words[1:])
+    if words[:1] == ["record"]:
+        return _run(words[1:], recorded=True)
     parser = Parser(prog="actorpool", usage="actorpool COMMAND ...", description=_ABOUT)
     options = parser.add_argument_group("options")
     options.add_argument("-h", "--help", action="help", help="show this and exit")
@@ -98,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--version", action="version", version=f"actorpool {__version__}", help="show the version and exit"
     )
     _, unknown = parser.parse_known_args(words or ["--help"])
-    parser.error(f"there is no command '{(unknown or words)[0]}'; the command is: run")
+    parser.error(f"there is no command '{(unknown or words)[0]}'; the commands are: run, record")
 
 
 def _grace(word: str) -> float:
@@ -111,9 +133,16 @@ def _grace(word: str) -> float:
     return seconds
 
 
-def _read(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Read the words behind `run`: the options before FILE, FILE, and what is for its target."""
-    parser = Parser(prog="actorpool run", usage=_RUN_USAGE, description=_RUN_ABOUT, epilog=_RUN_MORE)
+def _read(words: list[str], *, recorded: bool) -> tuple[argparse.Namespace, list[str]]:
+    """Read the words behind `run` or `record`: the options before FILE, FILE, and what is for its target."""
+    if recorded:
+        parser = Parser(
+            prog="actorpool record", usage=_RECORD_USAGE, description=_RECORD_ABOUT, epilog=_RECORD_MORE
+        )
+        parser.add_argument("trace", metavar="TRACE", type=_trace_path, help=argparse.SUPPRESS)
+    else:
+        parser = Parser(prog="actorpool run", usage=_RUN_USAGE, description=_RUN_ABOUT, epilog=_RUN_MORE)
+        parser.set_defaults(trace=None)
     parser.add_argument("reference", metavar="FILE[::NAME]", help=argparse.SUPPRESS)
     options = parser.add_argument_group("options")
     options.add_argument(
@@ -153,18 +182,28 @@ def _read(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
     )
     options.add_argument("-h", "--help", action="help", help="show this and exit")
     takes_value = {flag for option in valued for flag in option.option_strings}
-    end = 0
-    while end < len(words) and words[end].startswith("-"):
+    # Options stand before FILE, and of TRACE on both sides.
+    end, traces = 0, int(recorded)
+    while end < len(words) and (words[end].startswith("-") or traces):
         if words[end] in _CLOUD_ONLY:
             parser.error(
                 f"{words[end]} is for {_CLOUD_ONLY[words[end]]} in Modal's cloud; here functions run in this process"
             )
+        traces -= not words[end].startswith("-")
         end += 2 if words[end] in takes_value else 1
     return parser.parse_args(joined(words[: end + 1], takes_value)), words[end + 1 :]
 
 
-def _run(words: list[str]) -> int:
-    options, rest = _read(words)
+def _trace_path(word: str) -> Path:
+    if word.endswith(".py") or "::" in word:
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is a program; the file to write comes first: actorpool record trace.mp {word}"
+        )
+    return Path(word)
+
+
+def _run(words: list[str], *, recorded: bool = False) -> int:
+    options, rest = _read(words, recorded=recorded)
 
     def report(sentence: str) -> None:
         if not options.quiet:
@@ -181,11 +220,12 @@ def _run(words: list[str]) -> int:
             given = _parse(runnable, reference, rest)
             if options.name is not None:
                 runnable.life.rename(options.name)
-            returned = _carry_out(runnable, given, options, interruption)
+            with _recording(runnable, options.trace, report):
+                returned = _carry_out(runnable, given, options, interruption)
             if options.write_result is not None and returned:
                 _write_result(options.write_result, returned[0], runnable.names[0])
         except CommandError as error:
-            _say(f"actorpool run: error: {error}")
+            _say(f"actorpool {'record' if recorded else 'run'}: error: {error}")
             return 1
         except SystemExit:
             raise
@@ -195,6 +235,32 @@ def _run(words: list[str]) -> int:
                 _say(described(error).rstrip("\n"))
                 return 1
         return interruption.status
+
+
+@contextmanager
+def _recording(runnable: Runnable, path: Path | None, report: Callable[[str], None]) -> Iterator[None]:
+    """Record the app to `path`, if there is one."""
+    if path is None:
+        yield
+        return
+    from actorpool.simulate import Recording
+
+    recording = Recording(runnable.life, path)
+    try:
+        recording.__enter__()
+    except OSError as error:
+        raise CommandError(f"the trace cannot be written to '{path}': {error.strerror}") from error
+    try:
+        yield
+    finally:
+        try:
+            recording.__exit__(*sys.exc_info())
+        except OSError as error:
+            raise CommandError(f"the trace was not written to '{path}': {error.strerror}") from error
+    report(
+        f"recorded {counted(recording.inputs, 'input')} in {recording.duration_s:.3g} s to {path}; "
+        f"what other settings would have cost: actorpool simulate {path}"
+    )
 
 
 def _parse(runnable: Runnable, reference: Reference, words: Sequence[str]) -> Given:

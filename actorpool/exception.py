@@ -9,6 +9,7 @@ happened, to which object, the numbers, and what to do. Data that a program may 
 * `FunctionTimeoutError`, `RemoteError`, `ContainerDiedError`: what became of one input.
 * `InputCancellation`*, `AsyncUsageWarning`*: seen inside an input, or issued as a warning.
 * `OutputExpiredError`: what became of the result of one call.
+* `TraceError`: a file that was to be a recorded trace is none.
 * `AlreadyExistsError`, `DeprecationError`*: never raised here. A program that was written for Modal may name
   them in an `except` clause or a warning filter, and is to run.
 
@@ -37,6 +38,7 @@ __all__ = [
     "RemoteError",
     "ResourceExhaustedError",
     "TimeoutError",
+    "TraceError",
 ]
 
 
@@ -161,6 +163,18 @@ class OutputExpiredError(TimeoutError):
     They are kept for `Limits.results_kept_s` after the call has ended, of each function the latest
     `Limits.results_kept`. An id that was never given out in this process is a `NotFoundError` instead.
     """
+
+
+class TraceError(Error):
+    """A file is no recorded trace, or not a whole one.
+
+    Attributes:
+        path: The file, as it was named.
+    """
+
+    def __init__(self, message: str, *, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class InternalError(Error):

@@ -175,6 +175,11 @@ class Dispatcher(Way):
         with self._lock:
             return question(self._pool)
 
+    def transform(self, change: Callable[[Pool, float], type[Pool]]) -> None:
+        """Let the pool be of the class that `change` returns: of the same layout, with steps that also take notes."""
+        with self._lock:
+            self._pool.__class__ = change(self._pool, self._clock())
+
     # -- the control path: the host's thread -----------------------------------------------------
 
     def handle(self, event: Event) -> list[Effect]:

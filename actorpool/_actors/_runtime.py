@@ -14,7 +14,7 @@ import logging
 import math
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from actorpool._backends._thread_gate import ThreadGate
 from actorpool._core import _effects as fx
@@ -37,12 +37,18 @@ if TYPE_CHECKING:
     from ._scheduler import Scheduled
     from ._supervisor import Resource, Supervisor
 
-__all__ = ["AppRuntime"]
+__all__ = ["AppRuntime", "Observer"]
 
 logger = logging.getLogger("actorpool")
 
 # Some hundred bytes each.
 _MOST_OVERRIDES: Final = 10_000
+
+
+class Observer(Protocol):
+    """Is told of each supervisor before it begins; must be quick, and raise nothing. Threads: any."""
+
+    def __call__(self, key: Hashable, supervisor: Supervisor, /) -> object: ...
 
 
 class AppRuntime:
@@ -57,6 +63,7 @@ class AppRuntime:
         max_processes: int,
         grace_s: float,
         block_warning_s: float | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self.name = name
         self.host = host
@@ -73,6 +80,7 @@ class AppRuntime:
         self._supervisors: dict[Hashable, Supervisor] = {}
         self.overrides: Overrides = Overrides(name, _MOST_OVERRIDES)
         """Settings that were changed for a class's parameter set, which outlast its pool."""
+        self._observers = observers
         self._templates: Templates | None = None
         self._lock = threading.Lock()
         self._nursery: Nursery | None = None
@@ -281,6 +289,8 @@ class AppRuntime:
                 raise ClosedError(f"app '{self.name}' is closed; run or deploy it again")
             supervisor = self._supervisors[key] = make()
             supervisor.forget = lambda: self._forget(key, supervisor)
+            for observe in self._observers:
+                observe(key, supervisor)
             started = self._nursery is not None
         if self.closed:
             # It is draining: only inputs of accepted inputs come in, as everywhere else.

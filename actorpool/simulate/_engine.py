@@ -393,17 +393,17 @@ class _World:
         now = self._clock.instant
         for effect in effects:
             match effect:
-                case fx.StartContainer(record):
+                case fx.StartContainer(container=record):
                     seconds = self._startup_s(self.ledger.starts)
                     record.handle = _Actor(self, record, self.ledger.asked(now))
                     self.later(seconds, self._became_ready, record.handle)
-                case fx.StopContainer(record):
+                case fx.StopContainer(container=record):
                     self.ledger.told_to_stop(record.handle.box, now)
                     self.later(0.0, self._exited, record.handle)
-                case fx.Deliver(record, inputs):
+                case fx.Deliver(container=record, inputs=inputs):
                     for input in inputs:
                         self.dispatcher.send(record.handle, input)
-                case fx.Settle(input):
+                case fx.Settle(input=input):
                     raise ClosedError(f"{input!r} ended without being run")
                 case _:
                     raise InternalError(f"a simulation knows no {type(effect).__name__}")

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import actorpool as modal
 from actorpool import AutoscalerSettings, Decision, ScalingPolicy, Snapshot, WindowPolicy
-from actorpool.simulate import Trace, simulate
+from actorpool.simulate import Trace, read_recording, record, simulate
 from tests.api.support import gather, now, sleep
 
 Run = Callable[..., Any]
@@ -52,12 +54,17 @@ def workload(seed: int) -> Trace:
 
 
 async def live(
-    trace: Trace, settings: AutoscalerSettings, policy: Callable[[], ScalingPolicy], slots: int
+    trace: Trace,
+    settings: AutoscalerSettings,
+    policy: Callable[[], ScalingPolicy],
+    slots: int,
+    path: Path | None = None,
 ) -> tuple[list[float], modal.FunctionStatistics]:
-    """Return how long each input waited in a running app, and the statistics at its end."""
+    """Return how long each input waited in a running app, and the statistics at its end; record it to `path`."""
     app = modal.App("live", policy=policy)
     startups = iter(trace.startups)
     waits = [0.0] * len(trace)
+    begin = 0.0
 
     class Model:
         @modal.enter()
@@ -77,7 +84,8 @@ async def live(
         scaledown_window=settings.scaledown_window,
     )(model)().run
 
-    async with app.run():
+    async def observed() -> tuple[list[float], modal.FunctionStatistics]:
+        nonlocal begin
         begin = now()
         run.statistics()
 
@@ -88,6 +96,10 @@ async def live(
         await gather(*[lambda index=index: call(index) for index in range(len(trace))])
         await sleep(begin + trace.duration_s - now())
         return waits, run.statistics()
+
+    with nullcontext() if path is None else record(app, path):
+        async with app.run():
+            return await observed()
 
 
 SHORT, BOUNDED, BUFFERED = (
@@ -118,3 +130,22 @@ def test_the_real_actors_do_what_was_simulated(
     assert waits == pytest.approx(report.waits().tolist(), abs=1e-3)
     assert statistics.container_seconds == pytest.approx(report.container_seconds, rel=1e-3)
     assert {} == report.violations
+
+
+def test_what_is_recorded_is_what_happened_and_simulates_to_it(run_virtually: Run, tmp_path: Path) -> None:
+    trace, path = workload(seed=5), tmp_path / "live.mp"
+
+    waits, statistics = run_virtually(live, trace, BUFFERED, WindowPolicy, 3, path)
+    recorded = read_recording(path).function("Model")
+
+    assert recorded.trace.arrivals == pytest.approx(trace.arrivals, abs=1e-3)
+    assert recorded.trace.services == pytest.approx(trace.services, abs=1e-3)
+    assert (BUFFERED, 3) == (recorded.trace.settings, recorded.trace.concurrency.max_inputs)
+    real, again = recorded.report, simulate(recorded.trace)
+    assert waits == pytest.approx(real.waits().tolist(), abs=1e-3)
+    assert waits == pytest.approx(again.waits().tolist(), abs=1e-3)
+    assert statistics.starts == real.starts == again.starts == len(recorded.trace.startups)
+    assert statistics.container_seconds == pytest.approx(real.container_seconds, rel=1e-3)
+    assert again.container_seconds == pytest.approx(real.container_seconds, rel=1e-3)
+    assert again.idle_s == pytest.approx(real.idle_s, rel=1e-2)
+    assert (again.cold_share, again.peak_containers) == (real.cold_share, real.peak_containers)
