@@ -94,7 +94,7 @@ ACTORS = [
     ),
     Mutant(
         "_actors/_container.py",
-        "age = self._host.call_at(self._host.now() + self._recycle_age_s, self.retire)",
+        "aged = self._host.call_at(self._age.retire_at, self.retire)",
         "pass",
         "a container that grows too old",
         "container",
