@@ -61,6 +61,7 @@ class Autoscaler:
         "_ask",
         "_dispatcher",
         "_host",
+        "_sent",
         "_signal",
         "_supervisor",
         "_timer",
@@ -84,6 +85,8 @@ class Autoscaler:
         self._signal = host.bridge.signal()
         self._applied = host.bridge.signal()
         self._timer: TimerHandle | None = None
+        # What was sent and is not applied yet: what was seen, what was decided, how many were overruled before.
+        self._sent: tuple[Snapshot, Decision, int] | None = None
         self.log: deque[ScalingRecord] = deque(maxlen=_LOG_LENGTH)
 
     def wake(self) -> None:
@@ -91,7 +94,10 @@ class Autoscaler:
         self._signal.notify()
 
     def applied(self) -> None:
-        """Say that the supervisor has applied the last decision."""
+        """Say that the supervisor has applied the last decision; it is on record before anything comes of it."""
+        assert self._sent is not None
+        snapshot, decision, overruled = self._sent
+        self._record(snapshot, decision, self._dispatcher.read(_overruled) > overruled)
         self._applied.notify()
 
     async def run(self) -> None:
@@ -102,12 +108,11 @@ class Autoscaler:
                 self._disarm()
                 snapshot = self._dispatcher.snapshot()
                 decision = self._decide(snapshot)
-                overruled = self._dispatcher.read(_overruled)
+                self._sent = (snapshot, decision, self._dispatcher.read(_overruled))
                 if decision.wake_at is not None:
                     self._timer = self._host.call_at(decision.wake_at, self._signal.notify)
                 await self._supervisor.send(fx.Decided(decision, snapshot))
                 await self._applied.wait()
-                self._record(snapshot, decision, self._dispatcher.read(_overruled) > overruled)
         finally:
             self._disarm()
 
