@@ -41,6 +41,8 @@ _DRAW_S: Final = 0.001
 _LEAVE_S: Final = 10.0
 # An asynchronous consumer that never has to wait lets others run after this many results.
 _YIELD_EVERY: Final = 256
+# The window is filled up when this share of it may be empty, or there is nothing to deliver: a refill has its price.
+_REFILL: Final = 8
 
 
 @frozen(kw_only=True)
@@ -83,6 +85,8 @@ class MapRun:
         self.waiting = False
         """Raised by the consumer before it looks at `finished` for the last time and then waits."""
         self.feeder: Feeder | None = None
+        self.refill: int = max(1, limits.map_in_flight // _REFILL)
+        """After how many results the consumer is to refill the window."""
 
     def room(self) -> int:
         """Return how many inputs may be drawn now; 0 while some are held back."""
@@ -99,13 +103,13 @@ class MapRun:
             return
         drawn: list[Input] = []
         target, kwargs, context, parent = self._target, self._kwargs, self._context, self._parent
-        sink = self._sink
+        sink, now = self._sink, time.monotonic
         ended = False
-        until = time.monotonic() + _DRAW_S
+        until = now() + _DRAW_S
         for args in arguments:
-            drawn.append(Input(target, args, kwargs, context.copy(), sink, parent=parent))
+            drawn.append(Input(target, args, kwargs, context, sink, parent))
             room -= 1
-            if not room or time.monotonic() > until:
+            if not room or now() > until:
                 break
         else:
             ended = self.feeder is None or self.feeder.ended
@@ -213,7 +217,8 @@ def iterate(binding: Binding, arguments: Iterable[tuple[Any, ...]], options: Map
     """Run the map in this thread, which is blocked between results."""
     signal = ThreadSignal()
     run = MapRun(binding, options, signal.notify)
-    window, finished, take, value_of = run.window, run.finished, run.window.take, run.value_of
+    window, take, value_of, refill = run.window, run.window.take, run.value_of, run.refill
+    taken = 0
     try:
         source = iter(arguments)
         run.absorb(source)
@@ -229,7 +234,8 @@ def iterate(binding: Binding, arguments: Iterable[tuple[Any, ...]], options: Map
                     continue
                 run.waiting = False
             yield value_of(item)
-            if finished:
+            taken += 1
+            if taken % refill == 0:
                 run.absorb(source)
     finally:
         run.close(_left(binding))
@@ -244,9 +250,9 @@ async def iterate_async(
     host = current_host()
     signal = host.bridge.signal()
     run = MapRun(binding, options, signal.notify)
-    window, finished, take, value_of = run.window, run.finished, run.window.take, run.value_of
+    window, take, value_of, refill = run.window, run.window.take, run.value_of, run.refill
     feeder: Feeder | None = None
-    unyielding = 0
+    taken = 0
     dropped = False
     try:
         if isinstance(arguments, AsyncGenerator):
@@ -264,15 +270,13 @@ async def iterate_async(
                     run.check_refusal()
                     if run.stalled or (feeder is not None and not window.done):
                         await signal.wait()
-                        unyielding = 0
                     continue
                 run.waiting = False
             yield value_of(item)
-            if finished:
+            taken += 1
+            if taken % refill == 0:
                 run.absorb(source)
-            unyielding += 1
-            if unyielding >= _YIELD_EVERY:
-                unyielding = 0
+            if taken % _YIELD_EVERY == 0:
                 await host.checkpoint()
     except Dropped:
         dropped = True

@@ -49,12 +49,10 @@ class _Spawning:
     def group(self, arguments: list[tuple[Any, ...]]) -> Iterator[float]:
         """Hand over a group; yield the seconds to wait before going on, as often as the backlog is full."""
         group: list[Input] = []
+        target = self._binding.target
         for args in arguments:
-            context = self._context.copy()
-            input = Input(
-                self._binding.target, args, self._kwargs, context, parent=self._parent, spawned=True
-            )
-            input.index = len(self.inputs) + len(group)
+            index = len(self.inputs) + len(group)
+            input = Input(target, args, self._kwargs, self._context, None, self._parent, True, index)
             input.identity = self._identity
             group.append(input)
         self.inputs.extend(group)

@@ -149,6 +149,7 @@ class ThreadSlots:
         context, args, kwargs = input.context, input.args, input.kwargs
         if input.state != RUNNING:
             return self._complete(input, CANCELLED, None)
+        context = context.copy()
         try:
             context.run(current_input.set, input)
             call = self._calls[input.target]

@@ -307,38 +307,19 @@ class Flow:
         else:
             self.abandoned -= 1
         container.served += 1
-        if container.ready:
-            if container.served == self._recycle_after:
-                self._placement.remove(container, len(container.inputs) + 1)
-                self.drain(container)
-            elif self._backlog.count:
-                next_input = self._backlog.pop()
-                next_input.state = RUNNING
-                next_input.container = container
-                container.inputs[next_input] = now
-                if self._room_waiters:
-                    self.attention |= ROOM
-                if self._spare_starts and not self._backlog.count:
-                    self.attention |= SCALING
-                return next_input
-            else:
-                load = len(container.inputs) + 1
-                self._placement.lower(container, load)
-                if load == 1:
-                    self._became_idle(container, now)
-        else:
-            self._outside -= 1
-            if not container.inputs:
-                self._drained.append(container)
-                self.attention |= CONTROL
-            elif container in self._terminated:
-                self.attention |= CONTROL
-        self.running -= 1
+        backlog = self._backlog
+        if not backlog.count or not container.ready or container.served == self._recycle_after:
+            self._vacate(container, now)
+            return None
+        next_input = backlog.pop()
+        next_input.state = RUNNING
+        next_input.container = container
+        container.inputs[next_input] = now
         if self._room_waiters:
             self.attention |= ROOM
-        if not self.accepting and self.drained:
-            self.attention |= CONTROL
-        return None
+        if self._spare_starts and not backlog.count:
+            self.attention |= SCALING
+        return next_input
 
     def cancel(self, input: Input, now: float, error: BaseException) -> int:
         """Settle `input` as CANCELLED with `error`, unless it has an outcome; return the state it was in.
@@ -366,6 +347,30 @@ class Flow:
         return state
 
     # -- steps shared with the control path ------------------------------------------------------
+
+    def _vacate(self, container: Container, now: float) -> None:
+        """Let a slot of `container`, which an input has left, stay free."""
+        if container.ready:
+            load = len(container.inputs) + 1
+            if container.served == self._recycle_after:
+                self._placement.remove(container, load)
+                self.drain(container)
+            else:
+                self._placement.lower(container, load)
+                if load == 1:
+                    self._became_idle(container, now)
+        else:
+            self._outside -= 1
+            if not container.inputs:
+                self._drained.append(container)
+                self.attention |= CONTROL
+            elif container in self._terminated:
+                self.attention |= CONTROL
+        self.running -= 1
+        if self._room_waiters:
+            self.attention |= ROOM
+        if not self.accepting and self.drained:
+            self.attention |= CONTROL
 
     def settle(self, input: Input, state: int, value: Any) -> None:
         """Give `input` its one outcome."""

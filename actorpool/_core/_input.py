@@ -82,7 +82,6 @@ class Input:
         kwargs: dict[str, Any] | None,
         context: Any,
         sink: Callable[[Input], object] | None = None,
-        *,
         parent: Input | None = None,
         spawned: bool = False,
         index: int = 0,
@@ -92,7 +91,7 @@ class Input:
         self.args: tuple[Any, ...] = args
         self.kwargs: dict[str, Any] | None = kwargs
         self.context: Any = context
-        """What the work runs in: a copy of its caller's context variables."""
+        """The context variables of its caller; each attempt runs in a copy of its own."""
         self.sink = sink
         """Called once with this input when its outcome is known, by whoever brought that about."""
         self.parent: Input | None = parent
@@ -134,8 +133,7 @@ class Input:
     def hand_over(self, successor: Input) -> None:
         """Make `successor` the record of the next attempt."""
         successor.args, successor.kwargs = self.args, self.kwargs
-        # The context is in use for as long as this attempt's work goes on.
-        successor.context = None if self.context is None else self.context.copy()
+        successor.context = self.context
         successor.index, successor.identity = self.index, self.identity
         successor.attempt = self.attempt + 1
         successor.sink, self.sink = self.sink, None

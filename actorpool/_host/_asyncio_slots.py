@@ -1,30 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """Task slots on asyncio: one fresh task per input, in the input's own context.
 
-From Python 3.12 on tasks start eagerly: an input that never suspends costs no turn of the loop. So that
-a run of such inputs does not keep the loop to itself, the driver yields after `_EAGER_RUN` of them; and
-so that inputs which call inputs do not pile up on one stack, it starts tasks the ordinary way below
-`_EAGER_DEPTH` nested starts.
+The coroutine of such a task runs the user's code, reports the outcome and starts the input that takes the slot
+next, all in one step: no callback and no turn of the loop lies between two inputs of a slot.
+
+From Python 3.12 on tasks start eagerly: an input that never suspends costs no turn of the loop at all. So that
+a run of such inputs does not keep the loop to itself, it is broken off after `_EAGER_RUN` of them; and so that
+inputs which call inputs do not pile up on one stack, nothing is started `_EAGER_DEPTH` starts deep. What is put
+off starts in the loop's next turn. Tasks that a task factory of the user's makes start when it pleases.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from actorpool._core._input import CANCELLED, RUNNING, SUCCEEDED
+from actorpool._core._input import CANCELLED, RUNNING, SUCCEEDED, Input
 from actorpool.exception import RemoteError
 
+from ._base import _running_loop
+from ._bridge import AsyncioBridge
 from ._context import current_input
 from ._failures import failure_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from contextvars import Context
-
-    from actorpool._core._input import Input
+    from collections.abc import Sequence
 
     from ._base import Bridge
     from ._slots import Calls, Complete
@@ -36,44 +37,36 @@ _EAGER: Final = sys.version_info >= (3, 12)
 _EAGER_RUN: Final = 64
 _EAGER_DEPTH: Final = 8
 
-# How many eager starts are nested right now: `{id of the loop: depth}`, an entry only while there are any.
-_depths: dict[int, int] = {}
-
-
-class _Escaped(Exception):
-    """Carries an exception that asyncio would let stop the whole loop."""
-
-
-async def _guarded(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    try:
-        return await call(*args, **kwargs)
-    except (KeyboardInterrupt, SystemExit) as error:
-        # Raised by user code, not by a signal: it is this input's failure and nobody else's.
-        raise _Escaped from error
+# Any: only newer interpreters know the keyword.
+_Task: Final[Any] = asyncio.Task
+_enter: Final = current_input.set
 
 
 class AsyncioTaskSlots:
     """Runs inputs as asyncio tasks."""
 
-    __slots__ = ("_bridge", "_calls", "_complete", "_loop", "_watch")
+    __slots__ = ("_bridge", "_calls", "_complete", "_loop", "_unbegun", "_watch")
 
     def __init__(self, bridge: Bridge, complete: Complete, calls: Calls, watch: Watch) -> None:
+        assert isinstance(bridge, AsyncioBridge)
         self._bridge = bridge
         self._loop = asyncio.get_running_loop()
         self._complete = complete
         self._calls = calls
         self._watch = watch
+        # {task: input}, of the tasks that the loop is yet to begin; none of those that start eagerly.
+        self._unbegun: dict[asyncio.Task[Input | None], Input] = {}
 
     def send(self, input: Input) -> None:
         """Run `input`; see `TaskSlots.send`."""
-        if self._bridge.is_current():
+        if _running_loop() is self._loop:
             self._run(input)
         else:
             self._bridge.post(self._run, input)
 
     def cancel(self, input: Input) -> None:
         """Cancel the task of `input` once; see `TaskSlots.cancel`."""
-        if self._bridge.is_current():
+        if _running_loop() is self._loop:
             _cancel(input)
         else:
             self._bridge.post(_cancel, input)
@@ -85,68 +78,85 @@ class AsyncioTaskSlots:
             await asyncio.wait(tasks)
 
     def _run(self, first: Input) -> None:
+        """Start `first` and then, as long as each ends at once, what takes its slot after it."""
         if self._watch.parked:
             self._watch.wake()
-        input: Input | None = first
-        run = 0
-        while input is not None:
-            context, args, kwargs = input.context, input.args, input.kwargs
-            if input.state != RUNNING:
-                # Settled on its way here: there is nothing to run, but a slot to give back.
-                input = self._complete(input, CANCELLED, None)
-                continue
-            if run == _EAGER_RUN:
-                self._loop.call_soon(self._run, input)
-                return
-            task = self._start(input, context, args, kwargs or {})
-            if not task.done():
-                input.handle = task
-                task.add_done_callback(partial(self._done, input), context=context)
-                return
-            run += 1
-            input = self._finish(input, task)
+        loop, bridge = self._loop, self._bridge
+        input = first
+        if bridge.starts < _EAGER_DEPTH:
+            eager = _EAGER and loop.get_task_factory() is None
+            bridge.starts += 1
+            try:
+                for _ in range(_EAGER_RUN):
+                    following = self._start(input, eager)
+                    if following is None:
+                        return
+                    input = following
+            finally:
+                bridge.starts -= 1
+        loop.call_soon(self._run, input)
 
-    def _start(
-        self, input: Input, context: Context, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> asyncio.Task[Any]:
-        context.run(current_input.set, input)
-        loop = self._loop
-        coroutine = _guarded(self._calls[input.target], args, kwargs)
-        if not _EAGER or loop.get_task_factory() is not None:
-            return loop.create_task(coroutine, context=context)
-        key = id(loop)
-        depth = _depths.get(key, 0)
-        if depth >= _EAGER_DEPTH:
-            return loop.create_task(coroutine, context=context)
-        _depths[key] = depth + 1
+    def _start(self, input: Input, eager: bool) -> Input | None:
+        """Start `input`; if it has ended at once, return what takes its slot."""
+        context, args, kwargs = input.context, input.args, input.kwargs
+        if input.state != RUNNING:
+            # Settled on its way here: there is nothing to run, but a slot to give back.
+            return self._complete(input, CANCELLED, None)
+        context = context.copy()
+        context.run(_enter, input)
+        work = self._work(input, args, kwargs)
+        task: asyncio.Task[Input | None]
+        if eager:
+            task = _Task(work, loop=self._loop, context=context, eager_start=True)
+        else:
+            task = self._loop.create_task(work, context=context)
+        if task.done():
+            return task.result()
+        input.handle = task
+        if not getattr(work, "cr_suspended", True):
+            # Cancelled before its first step, it will never begin and cannot report anything.
+            self._unbegun[task] = input
+            task.add_done_callback(self._never_begun, context=context)
+        return None
+
+    async def _work(self, input: Input, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Input | None:
+        """Run `input` and report its outcome; what takes its slot is returned to `_start`, or else started here."""
+        task: asyncio.Task[Input | None] | None = input.handle
+        if task is not None:
+            task.remove_done_callback(self._never_begun)
+            del self._unbegun[task]
+        value: Any
         try:
-            return asyncio.Task(coroutine, loop=loop, context=context, eager_start=True)  # type: ignore[call-arg,unused-ignore]
-        finally:
-            if depth:
-                _depths[key] = depth
-            else:
-                del _depths[key]
+            call = self._calls[input.target]
+            value = await (call(*args, **kwargs) if kwargs else call(*args))
+            state = SUCCEEDED
+        except asyncio.CancelledError:
+            # Nobody who waits for a result may take this for a cancellation of its own.
+            state, value = CANCELLED, _cancelled(input)
+        except BaseException as error:
+            if isinstance(error, GeneratorExit) and _running_loop() is not self._loop:
+                # Dropped together with its loop, after which others answer for the input.
+                raise
+            # Whatever user code raises is this input's failure and nobody else's.
+            state, value = failure_of(input, error)
+        at_once = input.handle is None
+        following = self._complete(input, state, value)
+        # The traceback of an exception may refer to this frame.
+        del value
+        if at_once or following is None:
+            return following
+        self._run(following)
+        return None
 
-    def _done(self, input: Input, task: asyncio.Task[Any]) -> None:
-        following = self._finish(input, task)
+    def _never_begun(self, task: asyncio.Task[Input | None]) -> None:
+        input = self._unbegun.pop(task)
+        following = self._complete(input, CANCELLED, _cancelled(input))
         if following is not None:
             self._run(following)
 
-    def _finish(self, input: Input, task: asyncio.Task[Any]) -> Input | None:
-        """Report the outcome of a task that is done."""
-        if task.cancelled():
-            # Nobody who waits for a result may take this for a cancellation of its own.
-            error: BaseException = RemoteError(
-                f"input of '{input.target}' was cancelled while it was running"
-            )
-            return self._complete(input, CANCELLED, error)
-        failure = task.exception()
-        if failure is None:
-            return self._complete(input, SUCCEEDED, task.result())
-        if failure.__class__ is _Escaped:
-            assert failure.__cause__ is not None
-            failure = failure.__cause__
-        return self._complete(input, *failure_of(input, failure))
+
+def _cancelled(input: Input) -> RemoteError:
+    return RemoteError(f"input of '{input.target}' was cancelled while it was running")
 
 
 def _cancel(input: Input) -> None:

@@ -113,6 +113,8 @@ class AsyncioBridge(Inbox):
     _loop: ref[asyncio.AbstractEventLoop] = field(repr=False)
     # asyncio itself holds tasks weakly.
     _tasks: set[asyncio.Task[None]] = field(factory=set, init=False, repr=False)
+    starts: int = field(default=0, init=False)
+    """How many starts of inputs are nested on the loop's stack right now; loop's thread only."""
 
     @property
     def name(self) -> str:

@@ -71,6 +71,7 @@ class TrioTaskSlots:
         while input is not None:
             context, args, kwargs = input.context, input.args, input.kwargs
             if input.state == RUNNING:
+                context = context.copy()
                 context.run(current_input.set, input)
                 trio.lowlevel.spawn_system_task(self._run, input, args, kwargs or {}, context=context)
                 return

@@ -210,11 +210,15 @@ def test_leaving_a_sync_map_early_cancels_what_is_in_flight(
     app: modal.App, leave: Callable[[Any], Any]
 ) -> None:
     ended = Latch(3)
+    others = asyncio.Event()
 
     @app.function(max_containers=3)
     async def f(x: int) -> int:
+        if x == 2:
+            others.set()
         try:
-            await (asyncio.sleep(1e5) if x else asyncio.sleep(0))
+            # The map is not left before three inputs run.
+            await (asyncio.sleep(1e5) if x else others.wait())
         finally:
             ended.hit()
         return x

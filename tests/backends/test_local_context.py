@@ -138,3 +138,30 @@ def test_a_second_attempt_runs_in_the_submitters_context(run_virtually: Run) -> 
             assert ["red"] * 4 == seen
 
     run_virtually(main)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_attempt_starts_with_the_submitters_context(run_virtually: Run, kind: str) -> None:
+    app = modal.App("my-app")
+    seen: list[str] = []
+
+    def attempt() -> None:
+        seen.append(colour.get())
+        colour.set("changed inside")
+        if len(seen) < 3:
+            raise RuntimeError("not yet")
+
+    async def attempt_async() -> None:
+        if kind == "async-that-waits":
+            await checkpoints(2)
+        attempt()
+
+    f: Any = app.function(name="f", retries=2)(attempt if kind == "sync" else attempt_async)
+
+    async def main() -> None:
+        async with app.run():
+            colour.set("red")
+            await f.remote.aio()
+
+    run_virtually(main)
+    assert ["red"] * 3 == seen
