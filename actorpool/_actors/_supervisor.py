@@ -288,6 +288,16 @@ class Supervisor:
                 case fx.ReportAbandoned(input=input):
                     if self._abandons:
                         self._report_abandoned(input)
+                case fx.ReportLoss():
+                    self._report_loss(effect)
+
+    def _report_loss(self, loss: fx.ReportLoss) -> None:
+        what = [f"container {self.name}/{loss.container.number} {'died' if loss.died else 'failed to start'}"]
+        if loss.failures is not None and loss.failures > 1:
+            what.append(f"{loss.failures} in a row")
+        if loss.pause_s:
+            what.append(f"the next start waits {loss.pause_s:.3g} s")
+        logger.warning("%s", "; ".join(what), exc_info=loss.error)
 
     def _report_abandoned(self, input: Input) -> None:
         kind = "coroutine swallowed its cancellation" if input.target.is_async else "thread cannot be stopped"

@@ -33,6 +33,7 @@ __all__ = [
     "Effect",
     "Event",
     "ReportAbandoned",
+    "ReportLoss",
     "Settle",
     "SettingsChanged",
     "ShutDown",
@@ -189,4 +190,17 @@ class ReportAbandoned:
     input: Input
 
 
-Effect = StartContainer | StopContainer | Deliver | Settle | CancelRun | ReportAbandoned
+@frozen
+class ReportLoss:
+    """Report that a container failed to start, or died although nobody had told it to stop."""
+
+    container: Container
+    error: BaseException
+    died: bool
+    failures: int | None = None
+    """How many in a row failed to start, or died before an input ran in them; None if one ran in this."""
+    pause_s: float = 0.0
+    """How long the next start waits, in seconds."""
+
+
+Effect = StartContainer | StopContainer | Deliver | Settle | CancelRun | ReportAbandoned | ReportLoss

@@ -48,23 +48,35 @@ class Losses(Capacity):
         self.last_failure = error
         self._failures.add(container.number, self._number, now)
         self.attention |= CONTROL
-        self._judge(
-            self._failures, "failed to start {} times in a row", "mend the enter hooks", error, effects
-        )
+        self._judge(self._failures, container, error, now, effects, died=False)
 
     def _judge(
-        self, row: StartFailures, what: str, remedy: str, error: BaseException, effects: list[fx.Effect]
+        self,
+        row: StartFailures,
+        container: Container,
+        error: BaseException,
+        now: float,
+        effects: list[fx.Effect],
+        *,
+        died: bool,
     ) -> None:
-        """Fail what is pending if this row of failures is long enough and nobody else is there to serve it."""
+        """Report it; fail what is pending if this row is long enough and nobody else may come to serve it."""
+        effects.append(fx.ReportLoss(container, error, died, row.count, row.pause_s(now)))
         oldest = next((container.number for container in self._starting), None)
         if not row.conclusive(oldest) or self._placement.count or not self.pending:
             return
         failures = row.count
         row.end()
+        if died:
+            what = f"ended {failures} times in a row before an input ran in them"
+            remedy = "see what ends them"
+        else:
+            what = f"failed to start {failures} times in a row"
+            remedy = "mend the enter hooks"
         for input in self._withdraw_pending():
             cause = ContainerStartError(
-                f"containers of {self.title} {what.format(failures)}, the last time "
-                f"with {type(error).__name__}: {error}; {remedy}, the next input tries again",
+                f"containers of {self.title} {what}, the last time with "
+                f"{type(error).__name__}: {error}; {remedy}, the next input tries again",
                 failures=failures,
             )
             cause.__cause__ = error
@@ -76,7 +88,7 @@ class Losses(Capacity):
         if container.phase is Phase.STOPPED:
             return
         # One that was told to stop, or is draining, may end as it likes.
-        died = container.ready and event.error is not None
+        cause = event.error if container.ready else None
         if container.ready:
             self._placement.remove(container, len(container.inputs))
         else:
@@ -106,21 +118,19 @@ class Losses(Capacity):
         for input in reversed(never_run):
             self._take_back(input, now, effects)
         self.attention |= SCALING | CONTROL | ROOM
-        if died and event.error is not None and not fruitful:
-            self._died_fruitless(container, event.error, now, effects)
+        if cause is None:
+            return
+        if fruitful:
+            effects.append(fx.ReportLoss(container, cause, died=True))
+        else:
+            self._died_fruitless(container, cause, now, effects)
 
     def _died_fruitless(
         self, container: Container, error: BaseException, now: float, effects: list[fx.Effect]
     ) -> None:
         """Treat a death soon after the start, before any input ran, like a start that failed."""
         self._deaths.died(container, self._number, self.ended, now)
-        self._judge(
-            self._deaths,
-            "ended {} times in a row before an input ran in them",
-            "see what ends them",
-            error,
-            effects,
-        )
+        self._judge(self._deaths, container, error, now, effects, died=True)
 
     def _loss(self, container: Container, cause: BaseException | None) -> ContainerDiedError:
         how = cause if isinstance(cause, ContainerDiedError) else f"{type(cause).__name__}: {cause}"

@@ -46,7 +46,11 @@ class StartFailures:
 
     def pausing(self, now: float) -> bool:
         """Whether nothing is to be started now."""
-        return self.until is not None and now < self.until
+        return self.pause_s(now) > 0
+
+    def pause_s(self, now: float) -> float:
+        """Return for how long nothing is to be started, in seconds."""
+        return 0.0 if self.until is None else max(0.0, self.until - now)
 
     def conclusive(self, oldest: int | None) -> bool:
         """Whether the row is long enough to give up; `oldest` is the oldest container still under way, if any.

@@ -107,6 +107,26 @@ def test_M5_2_pending_inputs_fail_with_the_cause_after_three_failed_starts(
     run_virtually(main)
 
 
+def test_each_failed_start_is_logged_with_its_traceback_and_the_pause(
+    run_virtually: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = modal.App("my-app")
+    causes = [_Unready("1"), _Unready("2")]
+    C = _failing_class(app, "async", [*causes, None])
+
+    async def main() -> None:
+        async with app.run():
+            assert 1 == await C().f.remote.aio(1)
+
+    with caplog.at_level(logging.WARNING, "actorpool"):
+        run_virtually(main)
+
+    assert [
+        ("container C/1 failed to start; the next start waits 0.1 s", causes[0]),
+        ("container C/2 failed to start; 2 in a row; the next start waits 0.2 s", causes[1]),
+    ] == [(record.getMessage(), record.exc_info and record.exc_info[1]) for record in caplog.records]
+
+
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_after_the_failures_the_next_input_tries_again(run_virtually: Run, kind: str) -> None:
     app = modal.App("my-app")

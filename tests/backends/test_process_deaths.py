@@ -48,6 +48,22 @@ def test_containers_killed_at_random_lose_no_input_and_yield_none_twice() -> Non
     assert descriptors == len(os.listdir("/proc/self/fd"))
 
 
+def test_a_container_that_dies_is_logged_with_the_way_it_died(caplog: pytest.LogCaptureFixture) -> None:
+    with app.run():
+        process = users.where.remote()[0]
+        os.kill(process, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while not caplog.records:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    (record,) = caplog.records
+    # It had run an input before, so that nothing waits.
+    assert "container where/1 died" == record.getMessage()
+    assert record.exc_info is not None
+    assert "signal 9 (SIGKILL)" in str(record.exc_info[1])
+
+
 def test_the_template_may_be_killed_and_another_one_is_made() -> None:
     with app.run():
         first = users.where.remote()[0]

@@ -243,8 +243,8 @@ class Model:
         match event:
             case fx.ContainerReady(container):
                 return self.ready(container, now)
-            case fx.ContainerFailed(container, _):
-                return self.failed(container, now)
+            case fx.ContainerFailed(container, error):
+                return self.failed(container, error, now)
             case fx.ContainerExited(container, error):
                 return self.exited(container, error, now)
             case fx.SettingsChanged(settings):
@@ -278,7 +278,7 @@ class Model:
         self.moved(box)
         return [fx.Deliver(container, tuple(taken))] if taken else []
 
-    def failed(self, container: Container, now: float) -> list[fx.Effect]:
+    def failed(self, container: Container, error: BaseException, now: float) -> list[fx.Effect]:
         box = self.box_of(container)
         called_off = box.phase is not Phase.STARTING
         self.bury(box, now)
@@ -286,24 +286,26 @@ class Model:
             return []
         self.start_failures += 1
         self.failures.add(container.number, len(self.boxes), now)
-        return self.judge(self.failures)
+        return self.judge(self.failures, box, error, now, died=False)
 
-    def judge(self, row: Row) -> list[fx.Effect]:
-        """Fail what is pending if this row is long enough, and nobody else may come to serve it."""
+    def judge(self, row: Row, box: Box, error: BaseException, now: float, *, died: bool) -> list[fx.Effect]:
+        """Report it; fail what is pending if this row is long enough, and nobody else may come to serve it."""
+        pause = max(0.0, row.not_before - now)
+        report: list[fx.Effect] = [fx.ReportLoss(box.record, error, died, row.count, pause)]
         undecided = [box for box in self.live(Phase.STARTING) if box.record.number <= row.first_number]
         waiting = self.backlog or self.delayed
         if row.count < self.restart.max_failures or self.live(Phase.READY) or undecided or not waiting:
-            return []
+            return report
         row.end()
-        return self.withdraw(FAILED)
+        return report + self.withdraw(FAILED)
 
-    def died_early(self, box: Box, now: float) -> list[fx.Effect]:
+    def died_early(self, box: Box, error: BaseException, now: float) -> list[fx.Effect]:
         """A container died in which no input has run."""
         if self.completed != self.completed_before_death or now - box.asked_at > self.restart.max_delay_s:
             self.deaths.end()
         self.completed_before_death = self.completed
         self.deaths.add(box.record.number, len(self.boxes), now)
-        return self.judge(self.deaths)
+        return self.judge(self.deaths, box, error, now, died=True)
 
     def paused(self, now: float) -> bool:
         """Whether failures keep the pool from starting anything now."""
@@ -315,12 +317,13 @@ class Model:
         self.states.update(dict.fromkeys(waiting, state))
         return [fx.Settle(input) for input in waiting]
 
-    def exited(self, container: Container, error: object, now: float) -> list[fx.Effect]:
+    def exited(self, container: Container, error: BaseException | None, now: float) -> list[fx.Effect]:
         box = self.box_of(container)
         if box.phase is Phase.STOPPED:
             return []
         effects: list[fx.Effect] = []
-        early = box.phase is Phase.READY and error is not None and not (box.slots or box.served)
+        cause = error if box.phase is Phase.READY else None
+        fruitful = bool(box.slots or box.served)
         for input in box.slots:
             if self.states[input] != RUNNING:
                 self.orphans.append(input)
@@ -332,7 +335,10 @@ class Model:
                 effects.append(fx.Settle(input))
         box.slots.clear()
         self.bury(box, now)
-        return effects + (self.died_early(box, now) if early else [])
+        if cause is None:
+            return effects
+        lost: list[fx.Effect] = [fx.ReportLoss(container, cause, died=True)]
+        return effects + (lost if fruitful else self.died_early(box, cause, now))
 
     def bury(self, box: Box, now: float) -> None:
         box.phase = Phase.STOPPED

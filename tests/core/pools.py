@@ -67,6 +67,8 @@ class Rig:
         """Every container ever asked for."""
         self.effects: list[fx.Effect] = []
         """Everything the machine has asked for."""
+        self.reports: list[fx.ReportLoss] = []
+        """What was reported of containers that were lost."""
         self.looks = 0
         """How often the policy was asked."""
         self.called: list[object] = []
@@ -124,7 +126,7 @@ class Rig:
         return self.tell(fx.ContainerReady(container))
 
     def fail_start(self, container: Container, error: BaseException | None = None) -> list[fx.Effect]:
-        return self.tell(fx.ContainerFailed(container, error or OSError("no model")))
+        return self.less_reports(self.tell(fx.ContainerFailed(container, error or OSError("no model"))))
 
     def exited(
         self,
@@ -132,7 +134,12 @@ class Rig:
         error: BaseException | None = None,
         run: frozenset[Input] | None = None,
     ) -> list[fx.Effect]:
-        return self.tell(fx.ContainerExited(container, error, run))
+        return self.less_reports(self.tell(fx.ContainerExited(container, error, run)))
+
+    def less_reports(self, effects: list[fx.Effect]) -> list[fx.Effect]:
+        """Keep what is reported of lost containers apart, in `reports`."""
+        self.reports += [effect for effect in effects if isinstance(effect, fx.ReportLoss)]
+        return [effect for effect in effects if not isinstance(effect, fx.ReportLoss)]
 
     def change(self, **settings: Any) -> list[fx.Effect]:
         return self.tell(fx.SettingsChanged(AutoscalerSettings(**settings)))

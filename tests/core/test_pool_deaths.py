@@ -125,6 +125,9 @@ def test_each_early_death_in_a_row_doubles_the_pause_before_the_next_start() -> 
         rig.advance(rig.pool.next_tick() - rig.now)  # type: ignore[operator]
 
     assert [0.0, 0.5, 1.5, 3.5, 7.5, 11.5] == instants
+    assert [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0), (5, 4.0), (6, 4.0)] == [
+        (report.failures, report.pause_s) for report in rig.reports
+    ]
 
 
 def test_three_early_deaths_in_a_row_fail_what_was_pending_and_never_ran() -> None:
@@ -162,6 +165,7 @@ def test_a_death_that_took_an_input_with_it_does_not_slow_the_next_start_down() 
 
     assert FAILED == input.state
     assert 1 == len(rig.in_phase(Phase.STARTING))
+    assert [(None, 0.0)] == [(report.failures, report.pause_s) for report in rig.reports]
 
 
 def test_the_end_of_a_container_that_was_told_to_stop_is_no_early_death() -> None:
@@ -172,6 +176,8 @@ def test_the_end_of_a_container_that_was_told_to_stop_is_no_early_death() -> Non
     die(rig, container)
     rig.submit()
     rig.attend()
+
+    assert [] == rig.reports
 
     assert 1 == len(rig.in_phase(Phase.STARTING))
 
