@@ -151,9 +151,9 @@ class _Cancel:
         Args:
             terminate_containers: Whether the containers in which the inputs run are to end too, with their exit
                 hooks; others take their place as there is demand. No other input is lost: one of an asynchronous
-                function is cancelled there and started again elsewhere, with the retries it had left; one in a
-                thread, and a generator, may finish, and its container ends after it. A container in which only
-                threads of cancelled inputs are left ends without them.
+                function, and any in a process container, is cancelled there and started again elsewhere, with the
+                retries it had left; one in a thread, and a generator, may finish, and its container ends after it.
+                A container in which only threads of cancelled inputs are left ends without them.
         """
         call = self._call
         places: set[Container] | None = set() if terminate_containers else None

@@ -42,16 +42,24 @@ _PATIENCE_S: Final = 0.05
 class Dispatcher(Way):
     """One pool, shared by the threads and loops that call its function."""
 
-    __slots__ = ("_attend", "_clock", "_pool", "_posted", "_tell")
+    __slots__ = ("_abandons", "_attend", "_clock", "_pool", "_posted", "_tell")
 
     def __init__(
-        self, pool: Pool, host: Host, attend: Callable[[int], None], tell: Callable[[Event], None]
+        self,
+        pool: Pool,
+        host: Host,
+        attend: Callable[[int], None],
+        tell: Callable[[Event], None],
+        *,
+        abandons: bool = True,
     ) -> None:
         super().__init__(host, pool.limits)
         self._pool = pool
         self._clock = host.now
         self._attend = attend
         self._tell = tell
+        # Whether threads may go on for as long as they like; else they end with their container.
+        self._abandons = abandons
         # Attention bits already posted to the actors and not yet looked at by them.
         self._posted = 0
         if isinstance(pool, BatchingPool):
@@ -123,7 +131,7 @@ class Dispatcher(Way):
         """Let `containers` end; other inputs in them start again elsewhere, or finish. Never blocks."""
         ordered = tuple(sorted(containers, key=lambda container: container.number))
         try:
-            self._tell(Terminated(ordered, _movable))
+            self._tell(Terminated(ordered, self._movable))
         except HostClosedError:
             # Its loop has ended, and every container with it.
             return
@@ -283,7 +291,6 @@ class Dispatcher(Way):
                 # Its loop has ended, and with it the work.
                 return
 
-
-def _movable(input: Input) -> bool:
-    """Return whether the work of `input` can be stopped: a coroutine can, a thread cannot."""
-    return bool(input.target.is_async)
+    def _movable(self, input: Input) -> bool:
+        """Return whether the work of `input` can be stopped: a coroutine can, a thread with its process only."""
+        return not self._abandons or bool(input.target.is_async)

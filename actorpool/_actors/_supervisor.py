@@ -72,7 +72,7 @@ class Supervisor:
         self._recycle_age_s = recycle_age_s
         self.forget: Callable[[], bool] | None = None
         """Set by the runtime: drop this supervisor from the app unless a handle refers to it; True if dropped."""
-        self.dispatcher: Dispatcher = Dispatcher(pool, host, self._attend, self.tell)
+        self.dispatcher: Dispatcher = Dispatcher(pool, host, self._attend, self.tell, abandons=abandons)
         self._host = host
         self._make_backend = make_backend
         self._policy = policy

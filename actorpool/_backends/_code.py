@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import functools
 import io
-import logging
 import pickle
 import sys
 from contextvars import ContextVar
@@ -22,35 +21,23 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from attrs import frozen
-
 from actorpool._wire._pickling import cloudpickle, send_by_value
 from actorpool.exception import InvalidError
 
 from ._places import is_importable, look, place_of_target, raw_at
 from ._variables import reduced_variable
+from ._workload import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ._workload import Workload
-
-__all__ = ["Package", "modules_of", "pack_workload", "unpack_package", "unpack_workload"]
-
-
-@frozen
-class Package:
-    """What a container's process is sent to begin with."""
-
-    workload: Workload
-    levels: dict[str, int]
-    """{name of a logger: its level}, where the parent has set one; "" is the root."""
+__all__ = ["modules_of", "pack_workload", "unpack_workload"]
 
 
 def pack_workload(workload: Workload) -> bytes:
-    """Return the workload, and the levels of this process's loggers, for `unpack_package` in another process.
+    """Return the workload for `unpack_workload` in another process.
 
-    It is packed once: what its code refers to, and the levels, are as they were then.
+    It is packed once: what its code refers to is as it was then.
 
     Raises:
         InvalidError: If its code refers to something that cannot be sent; the message says what.
@@ -67,20 +54,15 @@ def modules_of(workload: Workload) -> tuple[str, ...]:
     return _packed(workload)[1]
 
 
-def unpack_package(data: bytes) -> Package:
+def unpack_workload(data: bytes) -> Workload:
     """Undo `pack_workload`.
 
     Raises:
         BaseException: Whatever the user's modules raise when they are imported.
     """
-    package = pickle.loads(data)
-    assert isinstance(package, Package)
-    return package
-
-
-def unpack_workload(data: bytes) -> Workload:
-    """Return the workload alone; see `unpack_package`."""
-    return unpack_package(data).workload
+    workload = pickle.loads(data)
+    assert isinstance(workload, Workload)
+    return workload
 
 
 # {workload: what `_packed` returns}: its pool asks for each container.
@@ -97,7 +79,7 @@ def _packed(workload: Workload) -> tuple[bytes, tuple[str, ...]]:
 def _pack(workload: Workload) -> tuple[bytes, tuple[str, ...]]:
     packer = _Packer()
     try:
-        data = packer.dumps(Package(workload, _levels()))
+        data = packer.dumps(workload)
     except Exception as error:
         raise InvalidError(
             f"'{workload.name}' cannot run in a process of its own: {_culprit(workload)}cannot be sent there "
@@ -105,14 +87,6 @@ def _pack(workload: Workload) -> tuple[bytes, tuple[str, ...]]:
             "into a module that can be imported"
         ) from error
     return data, tuple(packer.modules)
-
-
-def _levels() -> dict[str, int]:
-    levels = {"": logging.getLogger().level}
-    for name, logger in list(logging.Logger.manager.loggerDict.items()):
-        if isinstance(logger, logging.Logger) and logger.level:
-            levels[name] = logger.level
-    return levels
 
 
 class _Packer:

@@ -15,6 +15,7 @@ from ._code import modules_of, pack_workload
 from ._inside import in_template
 from ._template_client import Template
 from ._template_messages import Preload
+from ._worker_output import logger_levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -155,5 +156,13 @@ class ProcessPool:
         if self._packed is None:
             self._packed = pack_workload(self.workload)
         code = encode(self._packed)
-        ids = encode(self.lend_ids())
-        return Start(VERSION, name, code, self.workload.max_inputs, grace_s, self._block_warning_s, ids)
+        return Start(
+            VERSION,
+            name,
+            code,
+            self.workload.max_inputs,
+            grace_s,
+            self._block_warning_s,
+            encode(self.lend_ids()),
+            encode(logger_levels()),
+        )

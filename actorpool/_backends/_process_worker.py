@@ -55,7 +55,7 @@ from actorpool._wire._messages import (
 from actorpool.exception import ExecutionError, InputCancellation, RemoteError
 
 from ._child_process import begin_container, interpreter_command, quiet_stdin, reset_signals
-from ._code import unpack_package
+from ._code import unpack_workload
 from ._inside import become, open_port
 from ._interruptions import Interruptions
 from ._process_child_io import LineWriter, capture_logging, capture_output
@@ -333,9 +333,8 @@ class _Worker:
     async def _start(self, message: Start) -> None:
         try:
             self.ids = _ids(decode(message.ids))
-            package = unpack_package(_bytes(decode(message.code)))
-            capture_logging(self._say, self._interruptions, package.levels)
-            self._workload = workload = package.workload
+            capture_logging(self._say, self._interruptions, _levels(decode(message.levels)))
+            self._workload = workload = unpack_workload(_bytes(decode(message.code)))
             self._record = Container(1, self._loop.time())
             self._record.handle = Place(message.name)
             self._record.move(Phase.READY)
@@ -456,6 +455,11 @@ def _arguments(value: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
 def _bytes(value: object) -> bytes:
     assert isinstance(value, (bytes, bytearray, memoryview))
     return bytes(value)
+
+
+def _levels(value: object) -> dict[str, int]:
+    assert isinstance(value, dict)
+    return value
 
 
 def _ids(value: object) -> tuple[bytes, int]:

@@ -18,12 +18,21 @@ from actorpool._wire._faults import WireError
 if TYPE_CHECKING:
     from actorpool._wire._blobs import Payload
 
-__all__ = ["forward_line", "forward_record"]
+__all__ = ["forward_line", "forward_record", "logger_levels"]
 
 logger = logging.getLogger("actorpool")
 output = logging.getLogger("actorpool.output")
 
 _STDERR: Final = 2
+
+
+def logger_levels() -> dict[str, int]:
+    """Return {name of a logger: its level}, where one is set now; a container logs at these from its start on."""
+    levels = {"": logging.getLogger().level}
+    for name, known in list(logging.Logger.manager.loggerDict.items()):
+        if isinstance(known, logging.Logger) and known.level:
+            levels[name] = known.level
+    return levels
 
 
 def forward_line(container: str, stream: int, line: str) -> None:

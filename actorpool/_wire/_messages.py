@@ -78,6 +78,8 @@ class Start:
     block_warning_s: float | None
     ids: Payload
     """What the worker makes ids of calls from."""
+    levels: Payload
+    """{name of a logger: its level}, where the pool's process has set one; "" is the root."""
 
 
 @frozen

@@ -91,6 +91,17 @@ def nap(seconds: float, marker: str | None = None) -> None:
 
 
 @app.function()
+@modal.concurrent(max_inputs=2)
+def wait_for(name: str, folder: str) -> int:
+    """Say in a file that it has begun, and wait for another file; return the process."""
+    with open(f"{folder}/{name}-{os.getpid()}", "w"):
+        pass
+    while not os.path.exists(f"{folder}/go"):
+        time.sleep(0.01)
+    return os.getpid()
+
+
+@app.function()
 @modal.concurrent(max_inputs=4)
 async def linger(path: str) -> None:
     with open(path, "w") as file:
@@ -108,6 +119,11 @@ def say(text: str) -> None:
     print(text)
     print(text, "again", file=sys.stderr)
     logging.getLogger("users.own").warning("logged %s", text)
+
+
+@app.function(single_use_containers=True)
+def levels(*names: str) -> list[int]:
+    return [logging.getLogger(name).level for name in names]
 
 
 @app.function()

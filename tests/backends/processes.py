@@ -28,6 +28,7 @@ from actorpool._backends._template_messages import (
     Preload,
     Preloaded,
 )
+from actorpool._backends._worker_output import logger_levels
 from actorpool._backends._workload import Target, Workload
 from actorpool._core._input import SUCCEEDED
 from actorpool._wire._codec import decode, encode, encode_arguments
@@ -228,8 +229,8 @@ class Worker:
             return
 
     def start(self, workload: Workload, *, name: str = "f/1", block_warning_s: float | None = None) -> None:
-        code = encode(pack_workload(workload))
-        self.post(Start(VERSION, name, code, workload.max_inputs, 1.0, block_warning_s, encode((b"key", 1))))
+        code, ids, levels = encode(pack_workload(workload)), encode((b"key", 1)), encode(logger_levels())
+        self.post(Start(VERSION, name, code, workload.max_inputs, 1.0, block_warning_s, ids, levels))
 
     def ready(self, workload: Workload, **options: Any) -> Worker:
         self.start(workload, **options)

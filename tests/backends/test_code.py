@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import actorpool as modal
-from actorpool._backends._code import modules_of, pack_workload, unpack_package, unpack_workload
+from actorpool._backends._code import modules_of, pack_workload, unpack_workload
 from actorpool._backends._places import is_importable
 from actorpool._backends._variables import pack_context, unpack_context
 from actorpool._backends._workload import Workload
@@ -268,13 +268,6 @@ def test_without_cloudpickle_what_can_be_imported_is_sent_all_the_same(
     assert workload.targets[0].function is again(workload).targets[0].function
     with pytest.raises(InvalidError, match="pip install 'actorpool\\[process\\]'"):
         pack_workload(workload_for(lambda: None))
-
-
-def test_the_levels_of_loggers_go_with_the_code(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(7, "some.logger")
-    caplog.set_level(17)
-    levels = unpack_package(pack_workload(workload_for(lambda: None))).levels
-    assert (7, 17) == (levels["some.logger"], levels[""])
 
 
 # -- handles ---------------------------------------------------------------------------------------

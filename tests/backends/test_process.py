@@ -263,3 +263,14 @@ def test_cancelling_the_caller_reaches_the_work_in_the_process(tmp_path: Path) -
                 await asyncio.sleep(0.01)
 
     asyncio.run(main())
+
+
+def test_each_container_logs_at_the_levels_of_its_start(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with app.run():
+            for level in (7, 17):
+                caplog.set_level(level, "users.own")
+                caplog.set_level(level + 1)
+                assert [level, level + 1] == await users.levels.remote.aio("users.own", "")
+
+    run(main)

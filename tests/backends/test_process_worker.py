@@ -96,7 +96,7 @@ def test_a_failing_enter_hook_is_told_as_it_was_raised(template: Template) -> No
 
 
 def test_code_that_cannot_be_loaded_is_a_failed_start(worker: Worker) -> None:
-    worker.post(Start(1, "f/1", encode(b"nonsense"), 1, 1.0, None, encode((b"key", 1))))
+    worker.post(Start(1, "f/1", encode(b"nonsense"), 1, 1.0, None, encode((b"key", 1)), encode({})))
     assert isinstance(decode_error(worker.wait(StartFailed).error), Exception)
 
 
@@ -283,7 +283,7 @@ def test_signal_handlers_that_print_amid_a_print_block_nothing(worker: Worker) -
 def test_records_arrive_with_their_text_and_without_what_cannot_be_sent(
     worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # The level is the parent's at the time its code is packed.
+    # The level is the parent's when the container starts.
     caplog.set_level("INFO", "user.code")
     worker.ready(workload_of(process_code.logs))
     worker.run()

@@ -35,8 +35,8 @@ from actorpool._wire._messages import (
 )
 
 MESSAGES: tuple[Message, ...] = (
-    Start(VERSION, "f/1", Payload(b"code"), 4, 5.0, 0.1, Payload(b"ids")),
-    Start(VERSION, "f/2", Payload(b""), 1, 0.0, None, Payload(b"ids")),
+    Start(VERSION, "f/1", Payload(b"code"), 4, 5.0, 0.1, Payload(b"ids"), Payload(b"levels")),
+    Start(VERSION, "f/2", Payload(b""), 1, 0.0, None, Payload(b"ids"), Payload(b"levels")),
     Run(1, 0, Payload(b"arguments"), Payload(b"context"), "fc-1", 0, 1, 10),
     Run((1 << 64) - 1, 7, Payload(b"arguments"), None, "fc-2", 3, 2, None),
     Cancel(1),
