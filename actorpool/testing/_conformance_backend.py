@@ -224,17 +224,17 @@ async def _late_cancellation(setting: Setting) -> None:
 async def _stubbornness(setting: Setting) -> None:
     bench = setting.bench(work.stubborn(), grace_s=_GRACE_S)
     await bench.start()
-    held = bench.input("stubborn", "at last", 8 * _GRACE_S)
+    held = bench.input("stubborn", "at last", 12 * _GRACE_S)
     bench.send(held)
     await setting.host.sleep(_SOON_S)
     bench.settle(held)
     bench.backend.cancel(held)
     took = await bench.stop()
-    # One grace period for the work, one for the threads or the process, and one for the journey.
-    if took > 5 * _GRACE_S:
+    # A grace period for each of its steps, and something for the journey.
+    if took > 10 * _GRACE_S:
         raise setting.broken(f"with a grace period of {_GRACE_S:g} s stop() took {took:.2f} s")
     # What cannot be ended comes to its end by itself.
-    await setting.host.sleep(8 * _GRACE_S)
+    await setting.host.sleep(12 * _GRACE_S)
     bench.check()
 
 

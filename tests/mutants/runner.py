@@ -34,7 +34,7 @@ COPIED = (
 # Longer than any stage takes on a machine that has other things to do; a mutant that hangs is killed by it.
 TIMEOUT_S = 900.0
 # How often a stage is run whose failing test fails without the mutation too.
-_TRIES = 3
+_TRIES = 2
 
 
 @frozen

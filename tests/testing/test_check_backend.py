@@ -9,21 +9,29 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from attrs import evolve
 
-from actorpool._actors._identity import call_id_of
+import actorpool as modal
+from actorpool._actors._runtime import AppRuntime
 from actorpool._backends._local import LocalContainer
-from actorpool._backends._process import ProcessContainer
-from actorpool._backends._process_pool import ProcessPool, Templates
 from actorpool._backends._thread_gate import ThreadGate
-from actorpool._core._config import Recycle
 from actorpool._core._input import FAILED, RUNNING, Input
 from actorpool._core._threads import ThreadBudget
+from actorpool._spec import PoolSpec
 from actorpool.exception import InvalidError
-from actorpool.testing import BACKEND_RULES, ConformanceError, ContainerParts, HostName, check_backend
+from actorpool.testing import (
+    BACKEND_RULES,
+    ConformanceError,
+    ContainerBackend,
+    ContainerParts,
+    HostName,
+    check_backend,
+)
+from actorpool.testing import _conformance_work as work
 
 
 def make_local(parts: ContainerParts, *, kind: type[LocalContainer] = LocalContainer) -> LocalContainer:
@@ -31,19 +39,30 @@ def make_local(parts: ContainerParts, *, kind: type[LocalContainer] = LocalConta
     return kind(parts.name, parts.workload, parts.host, parts.complete, gate)
 
 
+def _process_spec() -> PoolSpec:
+    app = modal.App(backend="process")
+    app.function(name="f")(work.echo)
+    return app._contents.functions["f"].spec
+
+
+PROCESS_SPEC = _process_spec()
+
+
 class MakeProcess:
-    """Makes process containers, all from one template."""
+    """Makes process containers as an app does, all in one runtime."""
 
     def __init__(self) -> None:
-        self.templates: Templates | None = None
+        self.runtime: AppRuntime | None = None
 
-    def __call__(self, parts: ContainerParts) -> ProcessContainer:
-        if self.templates is None:
-            self.templates = Templates(parts.host)
-            parts.resources.push_async_callback(self.templates.close)
-        templates = self.templates
-        pool = ProcessPool(parts.workload, lambda: templates, call_id_of, None, Recycle())
-        return ProcessContainer(parts.name, pool, parts.host, parts.complete, parts.owner, parts.grace_s)
+    def __call__(self, parts: ContainerParts) -> ContainerBackend:
+        if self.runtime is None:
+            self.runtime = AppRuntime(
+                "conformance", parts.host, max_threads=9, max_processes=9, grace_s=parts.grace_s
+            )
+            parts.resources.push_async_callback(self.runtime.templates().close)
+        supervisor: Any = SimpleNamespace(dispatcher=SimpleNamespace(complete=parts.complete))
+        spec = PROCESS_SPEC.with_workload(parts.workload)
+        return spec._process_maker(self.runtime, lambda: supervisor)(parts.name, parts.owner)
 
 
 def kill(container: Any) -> None:
