@@ -317,6 +317,9 @@ class Flow:
         container.inputs[next_input] = now
         if self._room_waiters:
             self.attention |= ROOM
+        if self._deadline_at is None and self.timeout is not None:
+            # All that ran was abandoned.
+            self.attention |= CONTROL
         if self._spare_starts and not backlog.count:
             self.attention |= SCALING
         return next_input

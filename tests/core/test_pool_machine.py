@@ -260,6 +260,11 @@ class PoolMachine(RuleBasedStateMachine):
         model, pool, now = self.model, self.pool, self.rig.now
         pool.check_idle(now)
         assert not (pool._room_waiters and pool.room()), "somebody waits although there is room"
+        if model.timeout is not None:
+            held = [
+                item for box in model.live() for item in box.slots.items() if model.states[item[0]] == RUNNING
+            ]
+            assert all(now < started + model.timeout for _, started in held), "a deadline has passed"
         if self.hostile or model.shut or model.paused(now):
             return
         settings, demand = model.settings, model.demand

@@ -331,6 +331,21 @@ def test_the_time_an_input_is_pending_does_not_count_towards_its_timeout() -> No
     assert second.state == TIMED_OUT
 
 
+def test_an_input_that_follows_abandoned_work_has_a_deadline() -> None:
+    """While all that runs is abandoned no deadline is due; the next to run brings one again."""
+    rig = Rig(timeout=10.0, max_containers=1)
+    rig.start()
+    first, second = rig.many(2)
+    rig.advance(10.0)
+    rig.advance(6.0)
+    assert (TIMED_OUT, 1, None) == (first.state, rig.pool.abandoned, rig.pool.next_tick())
+    rig.end(first, "too late")
+    rig.advance(9.75)
+    assert second.state == RUNNING
+    rig.advance(0.25)
+    assert second.state == TIMED_OUT
+
+
 def test_a_timed_out_input_gives_its_slot_back_when_its_work_returns() -> None:
     rig = Rig(timeout=1.0)
     rig.start()
