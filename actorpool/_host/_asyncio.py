@@ -43,7 +43,8 @@ class AsyncioNursery:
 
     _group: asyncio.TaskGroup = field(factory=asyncio.TaskGroup, init=False, repr=False)
     _body: BodyCanceller | None = field(default=None, init=False, repr=False)
-    _tasks: set[asyncio.Task[None]] = field(factory=set, init=False)
+    # In the order of their starts, in which they are also cancelled: a run must not depend on addresses.
+    _tasks: dict[asyncio.Task[None], None] = field(factory=dict, init=False)
     _errors: list[BaseException] = field(factory=list, init=False)
     _cancelled: bool = field(default=False, init=False)
     _closed: bool = field(default=False, init=False)
@@ -55,7 +56,7 @@ class AsyncioNursery:
         if self._closed:
             raise ClosedResourceError("the nursery has ended and takes no new children; open another")
         task = self._group.create_task(self._run_child(function, args), name=name or _name_of(function))
-        self._tasks.add(task)
+        self._tasks[task] = None
         task.add_done_callback(self._child_ended)
 
     def cancel(self) -> None:
@@ -90,7 +91,7 @@ class AsyncioNursery:
             self.cancel()
 
     def _child_ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        del self._tasks[task]
         if not self._tasks and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 

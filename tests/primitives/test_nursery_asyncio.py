@@ -175,7 +175,7 @@ def test_the_end_of_a_run_cancels_children_that_have_not_begun() -> None:
         await asyncio.sleep(0)
 
     asyncio.run(main())
-    assert set() == nurseries[0]._tasks
+    assert {} == nurseries[0]._tasks
 
 
 @pytest.mark.parametrize("host_name", ASYNCIO_HOST_NAMES, indirect=True)
