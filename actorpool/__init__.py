@@ -14,13 +14,13 @@ Map of the package, from the bottom up:
 from __future__ import annotations
 
 from . import exception as exception
-from ._actors._autoscaler import ScalingRecord as ScalingRecord
 from ._batched import batched as batched
 from ._core._config import AutoscalerSettings as AutoscalerSettings
 from ._core._config import Limits as Limits
 from ._core._config import Recycle as Recycle
 from ._core._scaling import Decision as Decision
 from ._core._scaling import ScalingPolicy as ScalingPolicy
+from ._core._scaling import ScalingRecord as ScalingRecord
 from ._core._scaling import Snapshot as Snapshot
 from ._core._scaling import WindowPolicy as WindowPolicy
 from ._marks import concurrent as concurrent

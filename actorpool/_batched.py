@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar, overload
 
-from actorpool._core._batching import Batching
+from actorpool._core._batch import Batching
 from actorpool.exception import InvalidError
 
 from ._marks import mark

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from actorpool._backends._workload import Hook, Target
-from actorpool._core._batching import Batching
+from actorpool._core._batch import Batching
 from actorpool._host._base import current_host
 from actorpool.exception import InvalidError
 

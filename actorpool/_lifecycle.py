@@ -15,13 +15,10 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from actorpool._actors._runtime import AppRuntime
-from actorpool._actors._scheduler import Scheduled
 from actorpool._backends._workload import Target
 from actorpool._core._config import check_seconds
 from actorpool._core._input import SUCCEEDED, Input
 from actorpool._host._base import Host, current_bridge, current_host
-from actorpool._host._engine import EngineThread
 from actorpool.exception import ConflictError, InvalidError, NotFoundError
 
 from . import _deployments
@@ -34,6 +31,8 @@ from ._spec import check_options
 
 if TYPE_CHECKING:
     from actorpool._actors._dispatch import Dispatcher
+    from actorpool._actors._runtime import AppRuntime
+    from actorpool._actors._scheduler import Scheduled
 
     from ._spec import Variation
     from .cls import Cls
@@ -257,6 +256,9 @@ class Lifecycle:
         return running.runtime
 
     def _new_runtime(self, host: Host, grace: float) -> AppRuntime:
+        # Here, because importing the package runs nothing yet.
+        from actorpool._actors._runtime import AppRuntime
+
         name = self._contents.name or "unnamed"
         runtime = AppRuntime(
             name,
@@ -301,6 +303,8 @@ class Lifecycle:
 
     async def _begin(self, runtime: AppRuntime) -> None:
         """Start the runtime: supervisors of all functions, warm default instances, schedules."""
+        from actorpool._actors._scheduler import Scheduled
+
         scheduled: list[Scheduled] = []
         for name, entry in self._contents.functions.items():
             supervisor = runtime.supervisor(name, partial(entry.spec.supervisor, runtime))
@@ -322,6 +326,8 @@ class Lifecycle:
         return running
 
     def _started_on_engine(self, grace: float) -> Running:
+        from actorpool._host._engine import EngineThread
+
         engine = EngineThread(f"actorpool {self._contents.name or 'app'}")
         engine.start()
         try:

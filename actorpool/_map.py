@@ -210,6 +210,8 @@ class MapRun:
     def _sink(self, input: Input) -> None:
         self.finished.append(input)
         if self.waiting:
+            # One call is enough; the consumer raises it again before it next waits.
+            self.waiting = False
             self._notify()
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from attrs import define
 
-from actorpool._core._batching import Batching
+from actorpool._core._batch import Batching
 from actorpool._core._config import Concurrency
 from actorpool.exception import InvalidError
 

@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Final
 from attrs import asdict, evolve, frozen
 
 from actorpool._actors._identity import call_id_of, lend_ids
-from actorpool._actors._supervisor import Supervisor
-from actorpool._backends._local import LocalContainer
 from actorpool._backends._workload import Workload
-from actorpool._core._batching import Batching, PoolOptions
+from actorpool._core._batch import Batching
 from actorpool._core._config import (
     AutoscalerSettings,
     Concurrency,
@@ -24,7 +22,6 @@ from actorpool._core._config import (
     Restart,
     check_seconds,
 )
-from actorpool._core._observed import make_pool
 from actorpool._core._retry import RetryPolicy
 from actorpool._core._scaling import PolicyChoice, ScalingPolicy, WindowPolicy, policy_factory
 from actorpool.exception import InvalidError
@@ -32,7 +29,9 @@ from actorpool.exception import InvalidError
 if TYPE_CHECKING:
     from actorpool._actors._container import MakeBackend
     from actorpool._actors._runtime import AppRuntime
+    from actorpool._actors._supervisor import Supervisor
     from actorpool._backends._workload import ContainerBackend, ContainerOwner
+    from actorpool._core._batching import PoolOptions
 
     from .retries import Retries
 
@@ -240,6 +239,11 @@ class PoolSpec:
             settings: Settings that override the decorator's.
             referenced: Whether a handle refers to the pool; given for pools that are forgotten when vacant.
         """
+        # Here, because importing the package runs nothing yet.
+        from actorpool._actors._supervisor import Supervisor
+        from actorpool._backends._local import LocalContainer
+        from actorpool._core._observed import make_pool
+
         workload = self.workload
         options: PoolOptions = {
             "settings": self.settings if settings is None else settings,

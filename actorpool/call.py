@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast
 
 from actorpool._actors._identity import call_id_of, identity_of, is_genuine
 from actorpool._backends._inside import in_container
-from actorpool._core._batching import Batch
+from actorpool._core._batch import Batch
 from actorpool._core._config import check_seconds
 from actorpool._core._input import FAILED, STATE_NAMES, SUCCEEDED, TIMED_OUT, Input
 from actorpool._host._base import current_host

@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 
 from actorpool._backends._places import handle_at, place_of_handle
 from actorpool._backends._workload import Workload
-from actorpool._core._batching import Batching
+from actorpool._core._batch import Batching
 from actorpool.exception import InvalidError, NotFoundError
 
 from ._binding import ChangeSettings, PoolBinding, Reduced, Source

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar
 from attrs import asdict, frozen
 
 from actorpool._backends._places import handle_at, place_of_handle
-from actorpool._core._batching import Batching
+from actorpool._core._batch import Batching
 from actorpool._core._config import UNSET, AutoscalerSettings, Unset
 from actorpool._core._counts import PoolCounts
 from actorpool.exception import ExecutionError, InvalidError
@@ -24,7 +24,7 @@ from ._spec import Variation, check_options
 from ._verbs import ForEach, Map, Remote, Spawn, Starmap
 
 if TYPE_CHECKING:
-    from actorpool._actors._autoscaler import ScalingRecord
+    from actorpool._core._scaling import ScalingRecord
 
     from ._binding import PoolBinding
     from .retries import Retries

@@ -12,10 +12,8 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
 from actorpool._core import _effects as fx
-from actorpool._core._scaling import WindowPolicy, with_events
+from actorpool._core._scaling import ScalingRecord, WindowPolicy, with_events
 
 if TYPE_CHECKING:
     from actorpool._core._pool import Pool
@@ -24,33 +22,11 @@ if TYPE_CHECKING:
 
     from ._dispatch import Dispatcher
 
-__all__ = ["Autoscaler", "ScalingRecord"]
+__all__ = ["Autoscaler"]
 
 logger = logging.getLogger("actorpool.scaling")
 
 _LOG_LENGTH = 100
-
-
-@frozen
-class ScalingRecord:
-    """One decision that changed something or was overruled, for the scaling log."""
-
-    at: float
-    """The host's clock, in seconds."""
-    containers: int
-    """Containers ready and starting, before."""
-    running: int
-    """Inputs in slots, before."""
-    pending: int
-    """Inputs no slot had taken, before."""
-    start: int
-    """Containers to start."""
-    stop: int
-    """Idle containers to stop and starts to call off."""
-    reason: str
-    """Why, in words."""
-    overruled: bool = False
-    """Whether the pool did otherwise, to keep the contract."""
 
 
 class Autoscaler:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
-from actorpool._core._batching import Batch
+from actorpool._core._batch import Batch
 
 from ._identity import identity_of
 

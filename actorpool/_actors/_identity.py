@@ -14,7 +14,7 @@ import threading
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
-from actorpool._core._batching import Batch
+from actorpool._core._batch import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from actorpool._core import _effects as fx
 from actorpool._core._backlog import Backlog
-from actorpool._core._config import check_count
+from actorpool._core._batch import Batch, Batching
 from actorpool._core._flow import CONTROL, ROOM, SCALING
 from actorpool._core._input import CANCELLED, FAILED, PENDING, RUNNING, SUCCEEDED, Input
 from actorpool._core._pool import Pool
@@ -35,48 +35,6 @@ if TYPE_CHECKING:
     from actorpool._core._scaling import Snapshot
 
 __all__ = ["Batch", "Batching", "BatchingPool", "PoolOptions"]
-
-
-@frozen
-class Batching:
-    """How inputs of a function are put together.
-
-    Raises:
-        InvalidError: If a value is out of range.
-    """
-
-    max_batch_size: int
-    """Most inputs in one batch (1 to 1,000, inclusive)."""
-    wait_ms: int
-    """Longest time the oldest input waits for others, in milliseconds (0 to 600,000)."""
-
-    def __attrs_post_init__(self) -> None:
-        for name, least, most in (("max_batch_size", 1, 1_000), ("wait_ms", 0, 600_000)):
-            value = check_count(name, getattr(self, name), least=least)
-            if value > most:
-                raise InvalidError(f"{name} must be at most {most}, not {value}")
-
-
-class Batch(Input):
-    """Inputs that run as one."""
-
-    __slots__ = ("members",)
-
-    def __init__(self, members: list[Input]) -> None:
-        first = members[0]
-        super().__init__(first.target, (), None, first.context, parent=first.parent, index=first.index)
-        self.members = members
-        self.identity = first.identity
-        for member in members:
-            member.handle = self
-
-    def again(self) -> Input:
-        """Return the record of the next attempt."""
-        successor = Batch(self.members)
-        self.hand_over(successor)
-        for member in self.members:
-            member.handle = successor
-        return successor
 
 
 class _BatchBacklog(Backlog):

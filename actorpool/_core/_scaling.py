@@ -33,6 +33,7 @@ __all__ = [
     "EventName",
     "PolicyChoice",
     "ScalingPolicy",
+    "ScalingRecord",
     "Snapshot",
     "WindowPolicy",
     "policy_factory",
@@ -107,6 +108,28 @@ class Decision:
     """Whether pending inputs are left to the running slots on purpose."""
     reason: str = ""
     """Why, in words, for the scaling log."""
+
+
+@frozen
+class ScalingRecord:
+    """One decision that changed something or was overruled, for the scaling log."""
+
+    at: float
+    """The host's clock, in seconds."""
+    containers: int
+    """Containers ready and starting, before."""
+    running: int
+    """Inputs in slots, before."""
+    pending: int
+    """Inputs no slot had taken, before."""
+    start: int
+    """Containers to start."""
+    stop: int
+    """Idle containers to stop and starts to call off."""
+    reason: str
+    """Why, in words."""
+    overruled: bool = False
+    """Whether the pool did otherwise, to keep the contract."""
 
 
 class ScalingPolicy(Protocol):

@@ -26,6 +26,8 @@ PROGRAM = "from time import perf_counter as t; begin = t(); import {modules}; pr
 def best_of(n: int, modules: str) -> tuple[float]:
     """Return the shortest of `n` imports, in milliseconds."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
+    # Where this is set nothing would be compiled already.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, "-c", PROGRAM.format(modules=modules)]
     times = []
     for _ in range(n):
