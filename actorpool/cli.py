@@ -35,6 +35,8 @@ Autoscaled pools of containers, inside your own process.
 commands:
   run         run a local entrypoint, a function or a method of an app
   record      do the same, and take down in a file what its functions did
+  simulate    what would other settings have cost, and how long would inputs
+              have waited?
 
 `actorpool COMMAND --help` says more."""
 
@@ -113,6 +115,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(words[1:])
     if words[:1] == ["record"]:
         return _run(words[1:], recorded=True)
+    if words[:1] == ["simulate"]:
+        from actorpool.simulate._command import simulate_command
+
+        return simulate_command(words[1:])
     parser = Parser(prog="actorpool", usage="actorpool COMMAND ...", description=_ABOUT)
     options = parser.add_argument_group("options")
     options.add_argument("-h", "--help", action="help", help="show this and exit")
@@ -120,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--version", action="version", version=f"actorpool {__version__}", help="show the version and exit"
     )
     _, unknown = parser.parse_known_args(words or ["--help"])
-    parser.error(f"there is no command '{(unknown or words)[0]}'; the commands are: run, record")
+    parser.error(f"there is no command '{(unknown or words)[0]}'; the commands are: run, record, simulate")
 
 
 def _grace(word: str) -> float:

@@ -4,6 +4,7 @@
 * `Trace`: a workload; `family`: a synthetic one
 * `simulate`: one run of it under given settings and a policy, by the machine that decides in a running app
 * `Report`: what came of it
+* `table`, `draw_course`, `draw_costs`: several of them side by side
 * `record`: takes down what a live app does; `read_recording`: the workload of it, and what really happened
 
 The event loops stay out: a simulation is a computation, and needs none.
@@ -22,6 +23,10 @@ from ._recording import Recording as Recording
 from ._recording import record as record
 from ._report import Report as Report
 from ._report import Series as Series
+from ._svg import draw_costs as draw_costs
+from ._svg import draw_course as draw_course
+from ._table import front as front
+from ._table import table as table
 from ._trace import MapCall as MapCall
 from ._trace import Trace as Trace
 
@@ -35,8 +40,12 @@ __all__ = [
     "Series",
     "Trace",
     "Violation",
+    "draw_costs",
+    "draw_course",
     "family",
+    "front",
     "read_recording",
     "record",
     "simulate",
+    "table",
 ]
