@@ -42,17 +42,18 @@ def run_on(host_name: str, async_fn: Callable[..., Awaitable[T]], *args: Any) ->
     """Run `async_fn(*args)` on a fresh loop of that host; fail if it leaves a task or an unhandled error."""
     if host_name == "trio":
         return trio.run(_checked_on_trio, async_fn, args)
-    return _run_on_asyncio(functools.partial(_new_loop, host_name), async_fn, args)
+    return _run_on_asyncio(functools.partial(new_loop, host_name), async_fn, args)
 
 
 def run_virtually_on(host_name: str, async_fn: Callable[..., Awaitable[T]], *args: Any) -> T:
     """Do the same on a virtual clock that starts its wall time at 0."""
     if host_name == "trio":
         return run_virtual_trio(functools.partial(_checked_on_trio, async_fn, args), start_wall_time=0.0)
-    return _run_on_asyncio(functools.partial(_new_loop, host_name, virtual=True), async_fn, args)
+    return _run_on_asyncio(functools.partial(new_loop, host_name, virtual=True), async_fn, args)
 
 
-def _new_loop(host_name: str, *, virtual: bool = False) -> asyncio.AbstractEventLoop:
+def new_loop(host_name: str, *, virtual: bool = False) -> asyncio.AbstractEventLoop:
+    """Return a loop of one of the kinds of asyncio."""
     loop: asyncio.AbstractEventLoop
     if host_name == "asyncio+uvloop":
         loop = uvloop.new_event_loop()

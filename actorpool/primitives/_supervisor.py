@@ -88,7 +88,7 @@ class SupervisorStatistics:
 @frozen
 class _Exit:
     child: _Child
-    failed: bool
+    error: BaseException | None
 
 
 @frozen
@@ -111,7 +111,7 @@ class _Child:
             self._scope.cancel()
 
     async def run(self, host: Host, delay_s: float, mailbox: Mailbox[_Exit | _Stop]) -> None:
-        failed = False
+        failure: BaseException | None = None
         try:
             with host.move_on_after(math.inf) as self._scope:
                 if self._stopping:
@@ -120,15 +120,16 @@ class _Child:
                     await host.sleep(delay_s)
                 self.starts += 1
                 await self.spec.run()
+        except Exception as error:
+            failure = self.last_error = error
         except BaseException as error:
-            failed = True
-            self.last_error = error
-            if not isinstance(error, Exception):
-                raise
+            # If the supervisor is still there to hear of it, it was not the one that is being cancelled.
+            failure = error
+            raise
         finally:
             self._scope = None
             self._stopping = False
-            mailbox.post(_Exit(self, failed))
+            mailbox.post(_Exit(self, failure))
 
 
 @define(eq=False, repr=False, init=False)
@@ -266,4 +267,7 @@ class Supervisor:
     def _next(self, message: _Exit | _Stop, now: float) -> list[SupervisionEffect]:
         if isinstance(message, _Stop):
             return self._machine.stop()
-        return self._machine.child_exited(message.child.spec.name, failed=message.failed, now=now)
+        child, error = message.child, message.error
+        if error is not None:
+            child.last_error = error
+        return self._machine.child_exited(child.spec.name, failed=error is not None, now=now)

@@ -2,7 +2,10 @@
 """Two drivers that carry out the same steps, one on our asyncio primitives and one on trio's own.
 
 A state machine makes the steps; the outcomes must be equal, so trio is the referee. Between steps both loops come to
-rest, so that what is compared does not depend on the order in which ready tasks run.
+rest, so that what is compared does not depend on the order in which ready tasks run. Where they differ on purpose is
+listed in docs/differences.md, and pinned in test_differences.py.
+
+`on_each_loop(Machine)` runs a machine with plain asyncio, with uvloop, and with eager tasks where there are any.
 """
 
 from __future__ import annotations
@@ -11,13 +14,16 @@ import asyncio
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
+import pytest
 import trio
 import trio.testing
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine
 
 from actorpool._host._asyncio import AsyncioHost
-from tests.hosts import settle
+from tests.hosts import ASYNCIO_HOST_NAMES, new_loop, settle
 
 T = TypeVar("T")
 
@@ -101,12 +107,49 @@ class Driver(ABC):
             del self.scopes[label]
 
 
+class Referee(RuleBasedStateMachine):
+    """Takes each step on both drivers and compares; a machine derives from it."""
+
+    loop_kind: ClassVar[str] = "asyncio"
+
+    def begin(self) -> None:
+        """Make the drivers, ours first."""
+        self.drivers: list[Driver] = [AsyncioDriver(self.loop_kind), TrioDriver()]
+
+    def rest(self) -> None:
+        """Let both come to rest, and compare what became of their tasks."""
+        for driver in self.drivers:
+            driver.settle()
+        ours, trios = self.drivers
+        assert trios.outcomes == ours.outcomes
+        assert set(trios.scopes) == set(ours.scopes)
+
+    def teardown(self) -> None:
+        for driver in getattr(self, "drivers", []):
+            driver.close()
+
+
+def on_each_loop(machine: type[Referee]) -> dict[str, Any]:
+    """Return {name: test case} for the module's globals; the other loops get a third of the examples."""
+    found = {}
+    for kind in ASYNCIO_HOST_NAMES:
+        name = f"Test{machine.__name__}_{kind.replace('+', '_')}"
+        variant: type[Referee] = type(name, (machine,), {"loop_kind": kind})
+        case: Any = variant.TestCase
+        default = settings.default
+        assert default is not None
+        if kind != "asyncio":
+            case.settings = settings(default, max_examples=max(10, default.max_examples // 3))
+        found[name] = pytest.mark.slow(case)
+    return found
+
+
 class AsyncioDriver(Driver):
     """Our primitives."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str = "asyncio") -> None:
         super().__init__()
-        self.loop = asyncio.SelectorEventLoop()
+        self.loop = new_loop(kind)
         self.loop.set_exception_handler(lambda _loop, context: self.unhandled.append(context))
         self.unhandled: list[dict[str, Any]] = []
         self.host = AsyncioHost(self.loop)

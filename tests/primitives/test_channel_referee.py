@@ -6,23 +6,22 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import pytest
 import trio
 from attrs import asdict
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from tests.primitives.referee import AsyncioDriver, Driver, TrioDriver
+from tests.primitives.referee import Referee, on_each_loop
 
 ENDS = st.integers(0, 100)
 
 
-class ChannelReferee(RuleBasedStateMachine):
+class ChannelReferee(Referee):
     """Sends, receives, clones, closes and cancels at random, on both."""
 
     @initialize(size=st.sampled_from([0, 1, 2, math.inf]))
     def open(self, size: float) -> None:
-        self.drivers: list[Driver] = [AsyncioDriver(), TrioDriver()]
+        self.begin()
         self.labels = 0
         ours = self.drivers[0].host.open_memory_channel(size)  # type: ignore[attr-defined]
         trios = trio.open_memory_channel[Any](size)
@@ -90,10 +89,7 @@ class ChannelReferee(RuleBasedStateMachine):
 
     @rule()
     def all_at_rest(self) -> None:
-        for driver in self.drivers:
-            driver.settle()
-        assert self.drivers[0].outcomes == self.drivers[1].outcomes
-        assert set(self.drivers[0].scopes) == set(self.drivers[1].scopes)
+        self.rest()
 
     @invariant()
     def the_statistics_are_equal(self) -> None:
@@ -104,12 +100,11 @@ class ChannelReferee(RuleBasedStateMachine):
             assert names == {name: getattr(statistics, name) for name in names}
 
     def teardown(self) -> None:
-        if hasattr(self, "drivers"):
-            try:
-                self.all_at_rest()
-            finally:
-                for driver in self.drivers:
-                    driver.close()
+        try:
+            if hasattr(self, "drivers"):
+                self.rest()
+        finally:
+            super().teardown()
 
 
-TestChannelReferee = pytest.mark.slow(ChannelReferee.TestCase)
+globals().update(on_each_loop(ChannelReferee))

@@ -7,11 +7,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import initialize, precondition, rule
 
-from tests.primitives.referee import AsyncioDriver, Driver, TrioDriver
+from tests.primitives.referee import Driver, Referee, on_each_loop
 
 
 class FailedError(Exception):
@@ -74,12 +73,12 @@ class Tree:
 KINDS = st.sampled_from(["leaf", "fragile leaf", "owner", "fragile owner"])
 
 
-class NurseryReferee(RuleBasedStateMachine):
+class NurseryReferee(Referee):
     """Starts children, lets bodies return or fail, cancels nurseries and scopes, in batches, on both."""
 
     @initialize(kind=st.sampled_from(["owner", "fragile owner"]))
     def plant(self, kind: str) -> None:
-        self.drivers: list[Driver] = [AsyncioDriver(), TrioDriver()]
+        self.begin()
         self.trees = [Tree(driver) for driver in self.drivers]
         self.children = 0
         for driver, tree in zip(self.drivers, self.trees, strict=True):
@@ -94,10 +93,7 @@ class NurseryReferee(RuleBasedStateMachine):
                     step(tree)
 
             assert driver.call(take) == "returned None"
-            driver.settle()
-        ours, trios = self.drivers
-        assert trios.outcomes == ours.outcomes
-        assert set(trios.scopes) == set(ours.scopes)
+        self.rest()
         for name in ("commands", "nurseries"):
             assert set(getattr(self.trees[1], name)) == set(getattr(self.trees[0], name))
 
@@ -146,9 +142,5 @@ class NurseryReferee(RuleBasedStateMachine):
         self.teardown()
         self.plant(kind)
 
-    def teardown(self) -> None:
-        for driver in getattr(self, "drivers", []):
-            driver.close()
 
-
-TestNurseryReferee = pytest.mark.slow(NurseryReferee.TestCase)
+globals().update(on_each_loop(NurseryReferee))

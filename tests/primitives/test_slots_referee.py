@@ -5,13 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import trio
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from actorpool.primitives import Slots
-from tests.primitives.referee import AsyncioDriver, Driver, TrioDriver
+from tests.primitives.referee import Referee, on_each_loop
 
 
 class Limiter:
@@ -38,12 +37,12 @@ class Limiter:
         self.limiter.total_tokens = limit
 
 
-class SlotsReferee(RuleBasedStateMachine):
+class SlotsReferee(Referee):
     """Acquires, releases, resizes and cancels at random, on both."""
 
     @initialize(limit=st.integers(0, 3))
     def make(self, limit: int) -> None:
-        self.drivers: list[Driver] = [AsyncioDriver(), TrioDriver()]
+        self.begin()
         self.limiter = Limiter(limit)
         self.slots = Slots(limit)
         self.labels = 0
@@ -54,13 +53,6 @@ class SlotsReferee(RuleBasedStateMachine):
             getattr(self.slots, method), *args
         )
         self.rest()
-
-    def rest(self) -> None:
-        for driver in self.drivers:
-            driver.settle()
-        ours, trios = self.drivers
-        assert trios.outcomes == ours.outcomes
-        assert set(trios.scopes) == set(ours.scopes)
 
     @rule()
     def acquire(self) -> None:
@@ -104,9 +96,5 @@ class SlotsReferee(RuleBasedStateMachine):
             statistics = self.slots.statistics()
             assert statistics.waiting == 0 or statistics.in_use >= statistics.limit
 
-    def teardown(self) -> None:
-        for driver in getattr(self, "drivers", []):
-            driver.close()
 
-
-TestSlotsReferee = pytest.mark.slow(SlotsReferee.TestCase)
+globals().update(on_each_loop(SlotsReferee))

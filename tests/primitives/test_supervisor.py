@@ -299,3 +299,16 @@ def test_a_restarted_actor_is_a_new_one(run: Run) -> None:
         return [answer, made[0].statistics().state]
 
     assert ["hello", "stopped"] == run(main)
+
+
+def test_a_cancellation_of_the_supervisor_is_no_failure_of_its_children(run: Run) -> None:
+    async def main() -> list[BaseException | None]:
+        plan = Plan()
+        supervisor = Supervisor([ChildSpec("a", plan.child("a")), ChildSpec("b", plan.child("b"))])
+        async with open_nursery() as nursery:
+            nursery.start_soon(supervisor.run)
+            await settle()
+            nursery.cancel()
+        return [child.last_error for child in supervisor.statistics().children]
+
+    assert [None, None] == run(main)
