@@ -140,6 +140,14 @@ class ContainerActor:
         """Have the pool give it nothing more; see `ContainerOwner.retire`."""
         self._report(fx.ContainerRetired(self._record))
 
+    def look_ahead(self, most: int) -> list[Input]:
+        """Return inputs to send ahead; see `ContainerOwner.look_ahead`."""
+        return self.dispatcher.look_ahead(self._record, most)
+
+    def give_back(self, inputs: tuple[Input, ...]) -> None:
+        """Have others run `inputs`; see `ContainerOwner.give_back`."""
+        self._report(fx.GivenBack(self._record, inputs))
+
     async def _start(self, backend: ContainerBackend) -> BaseException | None:
         """Start the backend; return why it failed, or None."""
         limit = math.inf if self._startup_timeout_s is None else self._startup_timeout_s

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from actorpool._core._batching import BatchingPool
 from actorpool._core._effects import SettingsChanged, Terminated
 from actorpool._core._flow import CONTROL, ROOM, SCALING
-from actorpool._core._input import FAILED, RUNNING, SUCCEEDED
+from actorpool._core._input import FAILED, PENDING, RUNNING, SUCCEEDED
 from actorpool._host._base import HostClosedError
 from actorpool.exception import ClosedError, RemoteError
 
@@ -108,6 +108,11 @@ class Dispatcher(Way):
             self._ask(attention)
         return following
 
+    def look_ahead(self, container: Container, most: int) -> list[Input]:
+        """Return up to `most` pending inputs that are to follow in `container`, whose slots are taken."""
+        with self._lock:
+            return self._pool.look_ahead(container, most)
+
     def cancel(self, input: Input, reason: str, places: set[Container] | None = None) -> bool:
         """Cancel `input`, or its present attempt; see `Way.cancel`."""
         with self._lock:
@@ -119,7 +124,8 @@ class Dispatcher(Way):
             attention = self._pool.attention and self._claim()
         if state >= SUCCEEDED:
             return False
-        if state == RUNNING:
+        if state == RUNNING or (state == PENDING and input.container is not None):
+            # It runs there, or was sent there ahead.
             self.interrupt(input)
         if input.sink is not None:
             input.sink(input)

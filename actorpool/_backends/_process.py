@@ -7,23 +7,24 @@ turn it is, what is tried again and what replaces a container that died is the p
 is asked to end and made to is that of `Ending`, and when it is too big that of `Weight`.
 
 Everything happens on the host's thread, save `send` and `cancel`, which post: many messages of one turn share a
-write. An input counts as run from the moment its message is queued. What was given to a container that died fails or
-is tried again; what only held a slot goes to another container.
+write. An input counts as run from the moment its message is queued, one that was sent ahead (`_lookahead`) when the
+end of the one before it has come. What was given to a container that died fails or is tried again; what only held a
+slot, or was ahead, goes to another container.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
-import os
 import signal
 import socket
+import threading
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from actorpool._core._ending import Ending, Step
-from actorpool._core._input import CANCELLED, FAILED, RUNNING, SUCCEEDED, Input
+from actorpool._core._input import CANCELLED, FAILED, PENDING, RUNNING, Input
 from actorpool._core._recycling import Weight
 from actorpool._host._sockets import SocketWatch, open_socket_watch
 from actorpool._wire import _messages as wire
@@ -34,6 +35,9 @@ from actorpool._wire._faults import ConnectionClosed, EncodeError, WireError
 from actorpool.exception import ContainerDiedError, InvalidError
 
 from ._feed import Feed
+from ._lookahead import Lookahead
+from ._process_facts import death_of, resident_bytes
+from ._process_pool import outcome_of
 from ._variables import pack_context
 from ._worker_output import forward_line, forward_record
 
@@ -63,6 +67,7 @@ class ProcessContainer:
 
     __slots__ = (
         "_admitted",
+        "_ahead",
         "_complete",
         "_connection",
         "_ending",
@@ -74,6 +79,7 @@ class ProcessContainer:
         "_host",
         "_name",
         "_numbers",
+        "_order",
         "_over",
         "_owner",
         "_pid",
@@ -85,6 +91,7 @@ class ProcessContainer:
         "_template",
         "_timer",
         "_timer_at",
+        "_turn",
         "_watch",
         "_weight",
     )
@@ -106,9 +113,12 @@ class ProcessContainer:
         self._owner = owner
         self._gate = gate
         self._admitted = False
+        # Held from the choice of a number to the post: inputs arrive in the order of their numbers.
+        self._order = threading.Lock()
         self._numbers = itertools.count(1)
         # {number of an input in messages: the input}, from the moment its message is queued until its end.
         self._running: dict[int, Input] = {}
+        self._ahead = Lookahead(host, pool, owner, self._post)
         self._feeds: dict[int, Feed] = {}
         self._grace_s = grace_s
         # As long as the steps of a stop may take there: interrupted work, each hook, the threads.
@@ -129,6 +139,8 @@ class ProcessContainer:
         self._error: BaseException | None = None
         self._ready = False
         self._stopping = False
+        # The thread that will flush what it posts, while it does.
+        self._turn = 0
 
     @property
     def send(self) -> Callable[[Input], None]:
@@ -195,7 +207,19 @@ class ProcessContainer:
     def _send(self, input: Input) -> None:
         following: Input | None = input
         while following is not None:
+            if self._begun(following):
+                return
             following = self._hand_over(following)
+
+    def _begun(self, input: Input) -> bool:
+        """Take note that an input has its slot; return whether the process had it already."""
+        number = input.handle
+        # This look is for any thread; what went ahead takes its slot on the host's.
+        if number is None or number not in self._ahead:
+            return False
+        self._ahead.take(number)
+        self._running[number] = input
+        return True
 
     def _hand_over(self, input: Input) -> Input | None:
         """Queue an input's message; return the one that takes its slot if it failed at that."""
@@ -207,26 +231,21 @@ class ProcessContainer:
             # It holds a slot of a container that is gone: the pool takes it back.
             return None
         assert self._connection is not None
-        number = next(self._numbers)
+        number: int | None = None
         try:
-            message = wire.Run(
-                number,
-                self._pool.number_of(input.target),
-                encode_arguments(args, kwargs or {}),
-                pack_context(context),
-                self._pool.call_id_of(input),
-                input.index,
-                input.attempt,
-                None if stream is None else stream.bound,
-            )
+            values = encode_arguments(args, kwargs or {}), pack_context(context)
             self._host.hold()
-            if stream is not None:
-                self._feeds[number] = Feed(stream, partial(self._give_credit, number))
-            self._running[number] = input
-            input.handle = number
-            self._connection.post(message)
+            with self._order:
+                number = next(self._numbers)
+                if stream is not None:
+                    self._feeds[number] = Feed(stream, partial(self._give_credit, number))
+                if not self._running:
+                    self._ahead.begun_work()
+                self._running[number] = input
+                input.handle = number
+                self._connection.post(self._pool.run_message(number, input, *values, stream))
         except (EncodeError, WireError) as error:
-            if self._running.pop(number, None) is not None:
+            if number is not None and self._running.pop(number, None) is not None:
                 self._release(number)
             refusal = InvalidError(
                 f"an input of '{input.target}' cannot be sent to a process container: {error}"
@@ -236,11 +255,15 @@ class ProcessContainer:
         return None
 
     def _give_credit(self, number: int, items: int) -> None:
+        self._post(wire.Credit(number, items))
+
+    def _post(self, message: wire.Message) -> None:
         if self._connection is not None:
-            self._connection.post(wire.Credit(number, items))
+            self._connection.post(message)
 
     def _wake(self) -> None:
-        self._host.bridge.post(ProcessContainer._flush, self)
+        if self._turn != threading.get_ident():
+            self._host.bridge.post(ProcessContainer._flush, self)
 
     # -- the host's thread -----------------------------------------------------------------------
 
@@ -264,8 +287,41 @@ class ProcessContainer:
         except WireError as error:
             self._unhear(error)
             return
+        ended = 0
+        self._turn = threading.get_ident()
         for message in messages:
             self._receive(message)
+            ended += message.__class__ is wire.Ended
+        if ended and self._pool.looks_ahead:
+            self._ahead.measure(ended)
+            self._look_ahead()
+        self._turn = 0
+        if self._connection.pending_bytes:
+            self._flush()
+
+    def _look_ahead(self) -> None:
+        """Send inputs ahead, if the process is fast enough to need them."""
+        wanted = self._ahead.wanted()
+        if not wanted or self._ending.doomed or self._stopping or not self._running:
+            return
+        assert self._connection is not None
+        inputs = self._owner.look_ahead(wanted)
+        for at, input in enumerate(inputs):
+            args, kwargs, context = input.args, input.kwargs, input.context
+            if input.state != PENDING:
+                continue  # cancelled meanwhile; the payload is read before the state, as ever
+            try:
+                values = encode_arguments(args, kwargs or {}), pack_context(context)
+                with self._order:
+                    number = next(self._numbers)
+                    self._connection.post(self._pool.run_message(number, input, *values, None))
+            except (EncodeError, WireError):
+                # It fails when its turn comes, as an input that did not go ahead.
+                self._owner.give_back(tuple(inputs[at:]))
+                return
+            self._host.hold()
+            input.handle = number
+            self._ahead.sent(number, input)
 
     def _unhear(self, error: WireError | None) -> None:
         """Nothing more comes from the process: it is ending, or what it says makes no sense."""
@@ -295,6 +351,9 @@ class ProcessContainer:
             case wire.StartFailed(error=error):
                 self._error = decode_error(error)
                 self._greeted.set()
+            case wire.Withdrawn(number=above):
+                for number in self._ahead.withdrawn(above):
+                    self._release(number)
             case wire.Stopped():
                 pass
             case _ if self._served is not None and self._served.receive(message):
@@ -305,11 +364,17 @@ class ProcessContainer:
     def _end_input(self, message: wire.Ended) -> None:
         input = self._running.pop(message.number, None)
         if input is None:
+            if self._ahead.take(message.number) is not None:
+                self._release(message.number)  # cancelled before it began
             return
         self._release(message.number)
-        following = self._complete(input, *self._outcome(message))
+        following = self._complete(input, *outcome_of(message))
         if following is not None:
             self._send(following)
+        else:
+            # There is a slot for what others have not begun.
+            for lookahead in list(self._pool.ahead):
+                lookahead.ask_back()
         if self._ending.overdue:
             self._advance()
         if self._pool.max_memory is not None and self._weight.due(self._host.now()):
@@ -322,14 +387,6 @@ class ProcessContainer:
             logger.info("container %s is replaced: it has %d MiB in memory", self._name, size >> 20)
             self._owner.retire()
 
-    def _outcome(self, message: wire.Ended) -> tuple[int, Any]:
-        if message.state != SUCCEEDED:
-            return message.state, decode_error(message.value)
-        try:
-            return SUCCEEDED, decode(message.value)
-        except WireError as error:
-            return FAILED, error
-
     def _release(self, number: int) -> None:
         self._feeds.pop(number, None)
         self._ending.returned(number)
@@ -339,15 +396,18 @@ class ProcessContainer:
 
     def _interrupt(self, input: Input) -> None:
         number = input.handle
+        if isinstance(number, int) and number in self._ahead:
+            self._post(wire.Cancel(number))
+            return
         if not isinstance(number, int) or self._running.get(number) is not input:
             # It has returned, or was never handed over.
             return
-        assert self._connection is not None
+        self._ahead.ask_back()
         if self._served is not None:
             self._served.interrupted(input)
         if number in self._feeds:
-            self._connection.post(wire.CloseStream(number))
-        self._connection.post(wire.Cancel(number))
+            self._post(wire.CloseStream(number))
+        self._post(wire.Cancel(number))
         self._ending.interrupt(number, self._host.now())
         self._advance()
 
@@ -402,7 +462,7 @@ class ProcessContainer:
     def _exited(self, status: int | None) -> None:
         """Hear that the process has ended; what it said before comes first."""
         self._hear_the_rest()
-        self._end(self._error or _death(status))
+        self._end(self._error or death_of(status))
 
     def _end(self, error: BaseException) -> None:
         self._pid = None
@@ -432,29 +492,8 @@ class ProcessContainer:
             self._watch.close()
         if self._connection is not None:
             self._connection.close()
+        for number in self._ahead.clear():
+            self._release(number)
         for number in list(self._running):
             del self._running[number]
             self._release(number)
-
-
-def resident_bytes(pid: int) -> int | None:
-    """Return the resident memory of a process; None if it is gone, or where only `ps` could tell."""
-    try:
-        with open(f"/proc/{pid}/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError, ValueError):
-        return None
-
-
-def _death(status: int | None) -> ContainerDiedError:
-    """Return how a process ended, from its wait status; None if nobody knows."""
-    if status is None:
-        return ContainerDiedError("its process ended, and nobody knows how: its template ended before")
-    code = os.waitstatus_to_exitcode(status)
-    if code >= 0:
-        return ContainerDiedError(f"its process exited with code {code}", exit_code=code)
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = "a signal without a name"
-    return ContainerDiedError(f"its process was killed by signal {-code} ({name})", signal=-code)

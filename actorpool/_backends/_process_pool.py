@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from actorpool._wire._codec import encode
-from actorpool._wire._messages import VERSION, Start
+from actorpool._core._input import FAILED, SUCCEEDED
+from actorpool._wire._codec import decode, encode
+from actorpool._wire._errors import decode_error
+from actorpool._wire._faults import WireError
+from actorpool._wire._messages import VERSION, Run, Start
 from actorpool.exception import ExecutionError
 
 from ._code import modules_of, pack_workload
@@ -23,11 +26,14 @@ if TYPE_CHECKING:
     from actorpool._core._config import Recycle
     from actorpool._core._input import Input
     from actorpool._host._base import Host
-    from actorpool._wire._messages import Message
+    from actorpool._host._stream import Stream
+    from actorpool._wire._blobs import Payload
+    from actorpool._wire._messages import Ended, Message
 
-    from ._workload import Target, Workload
+    from ._lookahead import Lookahead
+    from ._workload import Workload
 
-__all__ = ["ProcessPool", "Served", "Templates"]
+__all__ = ["ProcessPool", "Served", "Templates", "outcome_of"]
 
 
 class Served(Protocol):
@@ -108,8 +114,10 @@ class ProcessPool:
         "_numbers",
         "_packed",
         "_templates",
+        "ahead",
         "call_id_of",
         "lend_ids",
+        "looks_ahead",
         "max_memory",
         "serve",
         "workload",
@@ -134,6 +142,12 @@ class ProcessPool:
         """Returns what a container makes ids of calls from."""
         self.serve: Callable[[Callable[[Message], None], Mapping[int, Input]], Served] = serve
         """Serves the calls of one container: given what sends it messages, and the inputs it runs by number."""
+        self.looks_ahead: bool = all(
+            not target.is_async and not target.is_generator for target in workload.targets
+        )
+        """Whether inputs may be sent ahead: only what runs in threads begins in the order in which it was sent."""
+        self.ahead: dict[Lookahead, None] = {}
+        """Those of its containers that inputs were sent ahead to."""
         self._templates = templates
         self._block_warning_s = block_warning_s
         self._numbers = {target: number for number, target in enumerate(workload.targets)}
@@ -143,9 +157,20 @@ class ProcessPool:
         """Return what forks this pool's containers; see `Templates.get`."""
         return self._templates().get(modules_of(self.workload))
 
-    def number_of(self, target: Target) -> int:
-        """Return what messages call `target`."""
-        return self._numbers[target]
+    def run_message(
+        self, number: int, input: Input, arguments: Payload, context: Payload | None, stream: Stream | None
+    ) -> Run:
+        """Return the message that has a container run `input`, which it calls by that number."""
+        return Run(
+            number,
+            self._numbers[input.target],
+            arguments,
+            context,
+            self.call_id_of(input),
+            input.index,
+            input.attempt,
+            None if stream is None else stream.bound,
+        )
 
     def start_message(self, name: str, grace_s: float) -> Start:
         """Return the first message to container `name`.
@@ -166,3 +191,13 @@ class ProcessPool:
             encode(self.lend_ids()),
             encode(logger_levels()),
         )
+
+
+def outcome_of(message: Ended) -> tuple[int, Any]:
+    """Return the final state of an input, and its result or error."""
+    if message.state != SUCCEEDED:
+        return message.state, decode_error(message.value)
+    try:
+        return SUCCEEDED, decode(message.value)
+    except WireError as error:
+        return FAILED, error

@@ -51,6 +51,8 @@ from actorpool._wire._messages import (
     StartFailed,
     Stop,
     Stopped,
+    Withdraw,
+    Withdrawn,
 )
 from actorpool.exception import ExecutionError, InputCancellation, RemoteError
 
@@ -62,7 +64,8 @@ from ._process_child_io import LineWriter, capture_logging, capture_output
 from ._process_stream import WireStream
 from ._thread_gate import ThreadGate
 from ._variables import unpack_context
-from ._worker_container import CallName, InterruptibleContainer, Place
+from ._worker_container import CallName, InterruptibleContainer, Place, arguments_of
+from ._worker_slots import WorkerSlots
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,6 +148,8 @@ class _Worker:
     _container: InterruptibleContainer | None = field(default=None, init=False)
     _workload: Workload | None = field(default=None, init=False)
     _record: Container = field(init=False)
+    # Without any until it is known how many there are.
+    _slots: WorkerSlots = field(factory=lambda: WorkerSlots(0), init=False)
     # {number: input} and back, from Run to Ended.
     _inputs: dict[int, Input] = field(factory=dict, init=False)
     _numbers: dict[Input, int] = field(factory=dict, init=False)
@@ -210,6 +215,8 @@ class _Worker:
                 input.stream.grant(message.items)
         elif isinstance(message, Cancel):
             self._cancel(message.number)
+        elif isinstance(message, Withdraw):
+            self._post(Withdrawn(self._slots.withdraw(message.number)))
         elif isinstance(message, CloseStream):
             input = self._inputs.get(message.number)
             if input is not None and input.stream is not None:
@@ -345,6 +352,7 @@ class _Worker:
                 self._interruptions, message.name, workload, host, self._complete, gate, watch
             )
             self._container = container
+            self._slots = WorkerSlots(workload.max_inputs)
             await container.start()
         except asyncio.CancelledError:
             raise
@@ -359,9 +367,9 @@ class _Worker:
         if starting is not None and not starting.done():
             starting.cancel()
             await asyncio.wait((starting,))
-        leftover = list(self._inputs.values())
-        for number in list(self._inputs):
+        for number in [*self._slots.ahead, *self._inputs]:
             self._cancel(number)
+        leftover = list(self._inputs.values())
         if self._container is not None:
             await self._container.stop(leftover, grace_s)
         self._post(Stopped())
@@ -370,35 +378,57 @@ class _Worker:
     # -- inputs ----------------------------------------------------------------------------------
 
     def _run(self, message: Run) -> None:
-        container, workload = self._container, self._workload
+        container = self._container
         assert container is not None
+        input = self._next(message) if self._slots.enter(message) else None
+        if input is not None:
+            try:
+                container.send(input)
+            except RuntimeError as error:
+                # The machine has no thread left for it.
+                self._complete(input, FAILED, error)
+
+    def _next(self, message: Run | None) -> Input | None:
+        """Return the input of `message`, which has a slot, or of the first after it that can be made."""
+        while message is not None:
+            try:
+                return self._begin(message)
+            except Exception as error:
+                # Unpickling runs the user's code.
+                number, message = message.number, self._slots.take()
+                self._say_at_once(Ended(number, FAILED, encode_error(error)))
+        return None
+
+    def _begin(self, message: Run) -> Input:
+        workload = self._workload
         assert workload is not None
         number = message.number
-        try:
-            args, kwargs = _arguments(decode(message.arguments))
-            context = unpack_context(message.context)
-            target = workload.targets[message.target]
-            input = Input(target, args, kwargs or None, context, index=message.index)
-            input.attempt = message.attempt
-            input.identity = CallName(message.call_id)
-            input.container = self._record
-            if message.credit is not None:
-                input.stream = WireStream(number, message.credit, self._say, self._interruptions.shielded)
-        except Exception as error:
-            # Unpickling runs the user's code.
-            self._post(Ended(number, FAILED, encode_error(error)))
-            return
-        input.state = RUNNING
-        self._inputs[number] = input
+        args, kwargs = arguments_of(message.arguments)
+        context = unpack_context(message.context)
+        target = workload.targets[message.target]
+        input = Input(target, args, kwargs or None, context, index=message.index)
+        input.attempt = message.attempt
+        input.identity = CallName(message.call_id)
+        input.container = self._record
+        if message.credit is not None:
+            input.stream = WireStream(number, message.credit, self._say, self._interruptions.shielded)
         self._numbers[input] = number
         self._record.inputs[input] = 0.0
-        try:
-            container.send(input)
-        except RuntimeError as error:
-            # The machine has no thread left for it.
-            self._complete(input, FAILED, error)
+        input.state = RUNNING if self._slots.begin(number, self._inputs, input) else CANCELLED
+        return input
+
+    def _say_at_once(self, message: Message) -> None:
+        """Post `message` and, unless this is the loop's thread, return when it is written."""
+        self._post(message)
+        if threading.get_ident() != self._thread:
+            # What follows here begins when the parent can know of it.
+            while self._connection.pending_bytes and not self._write():
+                self._wait_writable()
 
     def _cancel(self, number: int) -> None:
+        if self._slots.cancel(number, self._inputs):
+            self._post(Ended(number, CANCELLED, encode_error(RemoteError("the input was cancelled"))))
+            return
         input, container, workload = self._inputs.get(number), self._container, self._workload
         if input is None or container is None or workload is None:
             return
@@ -418,38 +448,34 @@ class _Worker:
         number = self._numbers.pop(input)
         self._inputs.pop(number, None)
         self._record.inputs.pop(input, None)
+        # Before the parent knows of the end: what it takes to have begun then is not to be withdrawn.
+        message = self._slots.take()
+        self._tell(number, input, state, value)
+        return self._next(message)
+
+    def _tell(self, number: int, input: Input, state: int, value: Any) -> None:
         if state == SUCCEEDED:
             try:
-                message = Ended(number, SUCCEEDED, encode(value))
-                self._post(message)
+                self._say_at_once(Ended(number, SUCCEEDED, encode(value)))
             except Exception as error:
                 # Objects of the user's say how they are pickled.
                 failure = ExecutionError(
                     f"the result of '{input.target}' cannot be sent to its caller: {error}"
                 )
                 failure.__cause__ = error
-                self._post(Ended(number, FAILED, encode_error(failure)))
-            return None
+                self._say_at_once(Ended(number, FAILED, encode_error(failure)))
+            return
         if input.state == CANCELLED and (
             value is None or isinstance(value, (InputCancellation, StreamClosed))
         ):
             state, value = CANCELLED, RemoteError(f"input of '{input.target}' was cancelled")
-        self._post(Ended(number, state, encode_error(value)))
-        return None
+        self._say_at_once(Ended(number, state, encode_error(value)))
 
     def _owns(self, input: Input) -> bool:
         return input in self._numbers
 
     def _is_busy(self) -> bool:
         return any(input.target.is_async for input in list(self._numbers))
-
-
-def _arguments(value: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    assert isinstance(value, (tuple, list))
-    args, kwargs = value
-    assert isinstance(args, tuple)
-    assert isinstance(kwargs, dict)
-    return args, kwargs
 
 
 def _bytes(value: object) -> bytes:

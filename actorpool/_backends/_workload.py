@@ -76,6 +76,14 @@ class ContainerOwner(Protocol):
         """
         ...
 
+    def look_ahead(self, most: int) -> list[Input]:
+        """Return up to `most` pending inputs, which will follow here in this order as slots become free."""
+        ...
+
+    def give_back(self, inputs: tuple[Input, ...]) -> None:
+        """Report that inputs of `look_ahead` have not begun, and are for others to run."""
+        ...
+
     def retire(self) -> None:
         """Ask that it be given nothing more: it will be ended when it runs nothing that counts."""
         ...

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attempts: what becomes of an input that failed, ran too long or was interrupted (pure).
+"""Attempts: what becomes of an input that failed, ran too long, was interrupted or went ahead (pure).
 
 A failed attempt frees its slot, so the same record waits for its next one. A timed-out attempt may
 hold its slot for as long as it likes (a thread cannot be stopped), so the next attempt gets a record
 of its own, the `successor`, which takes over the sink; the old record only waits for its slot.
+
+A container to which inputs have a long way may have some sent ahead. They stay pending, set aside in the backlog;
+each follows when a slot of that container is free, or is put back when it had better run elsewhere.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ from actorpool._core._input import DELAYED, RUNNING, TIMED_OUT, Input
 from actorpool.exception import FunctionTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from actorpool._core._container import Container
 
 __all__ = ["Attempts"]
 
@@ -31,6 +36,31 @@ class Attempts(Flow):
     # What this part moves of the data path's state.
     attention: int
     running: int
+
+    def look_ahead(self, container: Container, most: int) -> list[Input]:
+        """Set up to `most` pending inputs aside for `container`, whose slots are taken; they are to follow in order.
+
+        Only a fair part of what is pending: at the end of a burst nobody is to have much while others have nothing.
+        """
+        backlog = self._backlog
+        free = backlog.count - backlog.aside
+        if not free or not container.ready or self._recycle_after is not None:
+            return []
+        fair = -(-free // (2 * self._placement.count))
+        return backlog.set_aside(container, min(most, fair))
+
+    def _given_back(self, event: fx.GivenBack, now: float, effects: list[fx.Effect]) -> None:
+        self._give_back(event.container, event.inputs, now, effects)
+        self.attention |= SCALING
+
+    def _give_back(
+        self, container: Container, inputs: Iterable[Input] | None, now: float, effects: list[fx.Effect]
+    ) -> None:
+        """Let others run what was set aside for `container`: `inputs`, or all of it."""
+        backlog = self._backlog
+        backlog.put_back(container, inputs)
+        while backlog.count > backlog.aside and self._placement.has_room:
+            self._take_slot(backlog.pop(), now, effects)
 
     def _attempt_instants(self) -> Iterator[float]:
         """Yield the instants at which a deadline, a retry or a grace period is due."""
@@ -77,6 +107,7 @@ class Attempts(Flow):
     def _requeue(self, input: Input, now: float, effects: list[fx.Effect]) -> None:
         """Let an input whose pause is over take a slot, or wait at the end of the backlog."""
         if not self._take_slot(input, now, effects):
+            input.container = None
             self._backlog.push(input)
 
     def _take_back(self, input: Input, now: float, effects: list[fx.Effect]) -> None:

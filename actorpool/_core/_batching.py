@@ -130,6 +130,10 @@ class BatchingPool(Pool):
             self.attention |= CONTROL | SCALING
         return None
 
+    def look_ahead(self, container: Container, most: int) -> list[Input]:
+        """Return nothing: a batch is many inputs already."""
+        return []
+
     def cancel(self, input: Input, now: float, error: BaseException) -> int:
         """Settle `input` as CANCELLED; see `Flow.cancel`. A running batch goes on for its other members."""
         state = input.state

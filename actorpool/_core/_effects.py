@@ -32,6 +32,7 @@ __all__ = [
     "Deliver",
     "Effect",
     "Event",
+    "GivenBack",
     "ReportAbandoned",
     "ReportLoss",
     "Settle",
@@ -74,6 +75,14 @@ class ContainerRetired:
     """A container is to take nothing more: it is too old, too big, or interrupted work holds it."""
 
     container: Container
+
+
+@frozen
+class GivenBack:
+    """A container has not begun inputs that were sent ahead to it, and will not."""
+
+    container: Container
+    inputs: tuple[Input, ...]
 
 
 @frozen
@@ -136,6 +145,7 @@ Event = (
     | ContainerFailed
     | ContainerExited
     | ContainerRetired
+    | GivenBack
     | SettingsChanged
     | Decided
     | Ticked

@@ -8,7 +8,7 @@ left in `attention`, a set of bits that the shell looks at after each step.
 
 Invariants, after every step:
 
-* a free slot of a ready container and a pending input never coexist;
+* a free slot of a ready container and a pending input, not set aside for another one, never coexist;
 * no container holds more than `max_inputs` inputs;
 * pending called inputs <= `max_pending`, pending spawned ones <= `max_spawned`, and pending called
   plus running ones <= `max_inputs` at the moment an input is accepted;
@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from actorpool._core._backlog import Backlog
 from actorpool._core._container import Phase
-from actorpool._core._counts import counted
+from actorpool._core._deadlock import check_lineage
 from actorpool._core._input import CANCELLED, DELAYED, FAILED, PENDING, RUNNING
 from actorpool._core._placement import Placement
-from actorpool.exception import ClosedError, DeadlockError, ResourceExhaustedError
+from actorpool.exception import ClosedError, ResourceExhaustedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -308,20 +308,22 @@ class Flow:
         else:
             self.abandoned -= 1
         container.served += 1
-        backlog = self._backlog
-        if not backlog.count or not container.ready or container.served == self._recycle_after:
-            self._vacate(container, now)
-            return None
-        next_input = backlog.pop()
+        queue = self._backlog
+        next_input = queue.pop_aside(container) if queue.aside else None  # which is there already
+        if next_input is None:
+            if queue.count <= queue.aside or not container.ready or container.served == self._recycle_after:
+                self._vacate(container, now)
+                return None
+            next_input = queue.pop()
+            next_input.container = container
         next_input.state = RUNNING
-        next_input.container = container
         container.inputs[next_input] = now
         if self._room_waiters:
             self.attention |= ROOM
         if self._deadline_at is None and self.timeout is not None:
             # All that ran was abandoned.
             self.attention |= CONTROL
-        if self._spare_starts and not backlog.count:
+        if self._spare_starts and not queue.count:
             self.attention |= SCALING
         return next_input
 
@@ -477,25 +479,7 @@ class Flow:
     def _check_deadlock(self, input: Input) -> None:
         """Refuse an input whose caller waits for a slot that only the caller's own ancestors hold."""
         bound = self.settings.max_containers
-        placement = self._placement
-        if bound is None or self._starting or placement.count < bound:
-            return
-        held = placement.count * self.concurrency.max_inputs
-        own = 0
-        ancestor = input.parent
-        while ancestor is not None:
-            place = ancestor.container
-            if place is not None and place.ready and ancestor in place.inputs and place in self._live:
-                own += 1
-            # Who spawned an ancestor does not wait for it, and so gives its slot back.
-            ancestor = None if ancestor.spawned else ancestor.parent
-        if own < held:
-            return
-        chain = tuple(str(member.target) for member in input.lineage())
-        slots = "its only slot is" if held == 1 else f"all its {held} slots are"
-        raise DeadlockError(
-            f"{self.title} would wait for itself: {slots} held by the callers of this input "
-            f"({' -> '.join(chain)}), in {counted(placement.count, 'container')} (max_containers={bound}); "
-            "raise max_containers, or use spawn where the result is not awaited",
-            chain=chain,
-        )
+        ready = self._placement.count
+        if bound is not None and not self._starting and ready >= bound:
+            slots = ready * self.concurrency.max_inputs
+            check_lineage(input, self._live, self.title, ready, slots, bound)

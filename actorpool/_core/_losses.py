@@ -113,6 +113,7 @@ class Losses(Capacity):
                     self.settle(input, FAILED, error)
                     effects.append(fx.Settle(input))
         container.inputs.clear()
+        self._give_back(container, None, now, effects)
         self._bury(container, now)
         # The newest first, so that the oldest stands first in the end.
         for input in reversed(never_run):
@@ -146,6 +147,7 @@ class Losses(Capacity):
     def _withdraw_pending(self) -> list[Input]:
         """Take all pending inputs out of the backlog and the heap, the oldest first."""
         inputs: list[Input] = []
+        self._backlog.put_all_back()
         while self._backlog.count:
             inputs.append(self._backlog.pop())
         inputs.extend(entry[2] for entry in sorted(self._delayed) if entry[2].state == DELAYED)

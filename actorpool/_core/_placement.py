@@ -43,6 +43,11 @@ class Placement:
         """How many ready containers run nothing."""
         return len(self._buckets[0])
 
+    @property
+    def has_room(self) -> bool:
+        """Whether `take` would find a container."""
+        return bool(self._mask & self._below_max)
+
     def __iter__(self) -> Iterator[Container]:
         """Yield the ready containers, the least loaded and longest unused first."""
         for bucket in self._buckets:

@@ -199,8 +199,9 @@ class Pool(Losses):
         self._estimates.started(now - container.asked_at)
         container.idle_since = now
         taken: list[Input] = []
-        while self._backlog.count and len(container.inputs) < self.concurrency.max_inputs:
-            input = self._backlog.pop()
+        backlog = self._backlog
+        while backlog.count > backlog.aside and len(container.inputs) < self.concurrency.max_inputs:
+            input = backlog.pop()
             input.state = RUNNING
             input.container = container
             container.inputs[input] = now
@@ -402,6 +403,7 @@ _HANDLERS: Final[dict[type, str]] = {
     fx.ContainerFailed: "_failed",
     fx.ContainerExited: "_exited",
     fx.ContainerRetired: "_retired",
+    fx.GivenBack: "_given_back",
     fx.SettingsChanged: "_changed",
     fx.Decided: "_decided",
     fx.Ticked: "_ticked",

@@ -47,6 +47,8 @@ __all__ = [
     "StartFailed",
     "Stop",
     "Stopped",
+    "Withdraw",
+    "Withdrawn",
     "pack",
     "unpack",
 ]
@@ -152,6 +154,15 @@ class Answer:
 
 
 @frozen
+class Withdraw:
+    """Drop what has not begun of the inputs from this number on, which were sent ahead; answered by `Withdrawn`."""
+
+    KIND: ClassVar[int] = 8
+
+    number: int
+
+
+@frozen
 class Ready:
     """The enter hooks have run."""
 
@@ -253,6 +264,15 @@ class Stopped:
     KIND: ClassVar[int] = 40
 
 
+@frozen
+class Withdrawn:
+    """Of the inputs that were sent ahead before the `Withdraw`, those with numbers above this one were dropped."""
+
+    KIND: ClassVar[int] = 42
+
+    number: int
+
+
 Message: TypeAlias = (
     Start
     | Run
@@ -261,6 +281,7 @@ Message: TypeAlias = (
     | CloseStream
     | Stop
     | Answer
+    | Withdraw
     | Ready
     | StartFailed
     | Ended
@@ -270,6 +291,7 @@ Message: TypeAlias = (
     | Call
     | Ask
     | Stopped
+    | Withdrawn
 )
 
 

@@ -99,6 +99,8 @@ class Bench:
         self._record = Container(1, self._host.now())
         self._lock = threading.Lock()
         self._waiting: deque[Input] = deque()
+        # Those of the oldest that the container has asked for ahead: they follow before all others.
+        self._ahead: deque[Input] = deque()
         self._waiter: Waiter | None = None
         self._faults: list[str] = []
         self.ended: list[tuple[Input, int, Any]] = []
@@ -211,8 +213,8 @@ class Bench:
             if input.state == RUNNING:
                 input.state, input.value = state, value
             self.ended.append((input, state, value))
-            if self._waiting:
-                following = self._waiting.popleft()
+            if self._ahead or self._waiting:
+                following = (self._ahead or self._waiting).popleft()
                 self._take(following)
             waiter = self._waiter
         if waiter is not None:
@@ -229,6 +231,20 @@ class Bench:
 
     def retire(self) -> None:
         """Take down nothing: a container may want to be replaced at any time."""
+
+    def look_ahead(self, most: int) -> list[Input]:
+        """Return inputs that are to follow in this container, in their order."""
+        with self._lock:
+            ahead = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+            self._ahead.extend(ahead)
+            return ahead
+
+    def give_back(self, inputs: tuple[Input, ...]) -> None:
+        """Let inputs of `look_ahead` that have not followed wait like all others, before them."""
+        with self._lock:
+            back = [input for input in self._ahead if input in inputs]
+            self._ahead = deque(input for input in self._ahead if input not in inputs)
+            self._waiting.extendleft(reversed(back))
 
     async def until_lost(self) -> None:
         """Wait until the container's end has been reported."""

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actorpool._core._backlog import Backlog
+from actorpool._core._container import Container
 from actorpool._core._input import PENDING, Input
 
 
@@ -112,3 +113,87 @@ def test_any_history_keeps_the_order_of_a_list(steps: list[str], choice: random.
             backlog.discard(living.pop(choice.randrange(len(living))))
         assert living == list(backlog)
         assert (len(living), sum(input.spawned for input in living)) == (backlog.count, backlog.spawned)
+
+
+def test_what_is_set_aside_is_pending_and_nobody_elses() -> None:
+    backlog, (first, second, third) = backlog_of(3)
+    container, other = Container(1, 0.0), Container(2, 0.0)
+
+    assert [first, second] == backlog.set_aside(container, 2)
+
+    assert (3, 2) == (backlog.count, backlog.aside)
+    assert [container, container, None] == [input.container for input in (first, second, third)]
+    assert backlog.pop_aside(other) is None
+    assert third is backlog.pop()
+    assert [] == backlog.set_aside(other, 1)
+    assert [first, second, None] == [backlog.pop_aside(container) for _ in range(3)]
+    assert (0, 0) == (backlog.count, backlog.aside)
+
+
+def test_what_is_put_back_stands_before_all_others_in_its_order() -> None:
+    backlog, (first, second, third, fourth) = backlog_of(4)
+    container = Container(1, 0.0)
+    backlog.set_aside(container, 3)
+    backlog.discard(second)
+
+    backlog.put_back(container, (third, second))
+
+    assert [third, fourth] == list(backlog)
+    assert (3, 1, None) == (backlog.count, backlog.aside, third.container)
+    backlog.put_all_back()
+    assert [first, third, fourth] == [backlog.pop() for _ in range(3)]
+    assert (0, 0) == (backlog.count, backlog.aside)
+
+
+def test_one_that_is_cancelled_when_it_is_set_aside_is_passed_over() -> None:
+    backlog = Backlog()
+    first, second = an_input(spawned=True), an_input(spawned=True)
+    for input in (first, second):
+        backlog.push(input)
+    cancelled = an_input()
+    backlog.push_first(cancelled)
+    backlog.discard(cancelled)
+    container = Container(1, 0.0)
+    assert [first, second] == backlog.set_aside(container, 5)
+
+    backlog.discard(first)
+
+    assert (1, 1, 1) == (backlog.count, backlog.spawned, backlog.aside)
+    assert second is backlog.pop_aside(container)
+    assert (0, 0, 0) == (backlog.count, backlog.spawned, backlog.aside)
+    backlog.put_back(container)
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 5)), max_size=60))
+def test_whatever_is_set_aside_and_put_back_each_input_leaves_once(steps: list[tuple[int, int]]) -> None:
+    backlog = Backlog()
+    containers = [Container(number, 0.0) for number in range(3)]
+    waiting: dict[Input, Container | None] = {}
+
+    def left(input: Input | None, owner: Container | None) -> None:
+        if input is not None:
+            assert owner is waiting.pop(input)
+
+    for step, number in steps:
+        container = containers[number % 3]
+        if step <= 1:
+            input = an_input(spawned=number == 0)
+            waiting[input] = None
+            backlog.push(input)
+        elif step == 2:
+            for input in backlog.set_aside(container, number):
+                waiting[input] = container
+        elif step == 3:
+            left(backlog.pop_aside(container), container)
+        elif step == 4 and backlog.count > backlog.aside:
+            left(backlog.pop(), None)
+        elif step == 5 and waiting:
+            input = list(waiting)[number % len(waiting)]
+            del waiting[input]
+            backlog.discard(input)
+        elif step == 6:
+            backlog.put_back(container)
+            waiting = {input: None if owner is container else owner for input, owner in waiting.items()}
+        assert backlog.count == len(waiting)
+        assert backlog.spawned == sum(input.spawned for input in waiting)
+        assert backlog.aside == sum(owner is not None for owner in waiting.values())

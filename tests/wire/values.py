@@ -32,6 +32,8 @@ from actorpool._wire._messages import (
     StartFailed,
     Stop,
     Stopped,
+    Withdraw,
+    Withdrawn,
 )
 
 MESSAGES: tuple[Message, ...] = (
@@ -54,6 +56,8 @@ MESSAGES: tuple[Message, ...] = (
     Call(2, None, 3, 3, "fc-2", 7, Payload(b"arguments"), None, None),
     Ask(4, "bind", Payload(b"value")),
     Stopped(),
+    Withdraw(number=3),
+    Withdrawn(number=2),
 )
 
 _ZONES = st.one_of(
