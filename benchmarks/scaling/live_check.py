@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does a simulation foretell a real run? A workload live, recorded, simulated under other settings, and live under these.
+"""Does a simulation foretell a real run? A workload live, recorded, and live again under settings that were simulated.
 
 Run it by `python -m benchmarks.scaling.live_check [SEED]`.
 
