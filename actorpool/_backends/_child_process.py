@@ -22,6 +22,7 @@ __all__ = [
     "begin_container",
     "die_with",
     "interpreter_command",
+    "lead_group",
     "prepare_to_fork",
     "quiet_stdin",
     "reset_signals",
@@ -56,6 +57,15 @@ def quiet_stdin() -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
+
+
+def lead_group(pid: int = 0) -> None:
+    """Make this process, or its fresh fork `pid`, the leader of a process group: no terminal's signals come here."""
+    try:
+        os.setpgid(pid, pid)
+    except OSError:
+        # The fork has done so, or has ended.
+        return
 
 
 def reset_signals() -> None:

@@ -6,6 +6,10 @@ fork is whole. It waits for two things: messages of its parent, and the end of i
 here, and only a child that is not reaped is ever killed: a number that another process has got meanwhile is not.
 When the control socket ends, whoever is left is killed and the template ends.
 
+Each child leads a process group, which its signals go to, and which is killed before it is reaped, as long as its
+number is taken: what the user's code has started there ends with it. The template has a group of its own as well, so
+that no terminal ends it before it has ended them.
+
 The user's modules run here while they are imported, and nothing else of the user's. One that cannot be imported is
 no failure of the template: its containers import it themselves, and say why they cannot start. One that hangs
 must not keep the template alive: a timer looks after the parent meanwhile. One that starts threads would leave
@@ -37,6 +41,7 @@ from ._child_process import (
     begin_container,
     die_with,
     interpreter_command,
+    lead_group,
     prepare_to_fork,
     quiet_stdin,
     reset_signals,
@@ -76,6 +81,7 @@ def main(descriptor: int, resumed: str = "") -> NoReturn:
         resumed: What a template that begins anew knows from before.
     """
     become("template")
+    lead_group()
     quiet_stdin()
     reset_signals()
     known: dict[str, Any] = json.loads(resumed) if resumed else {}
@@ -131,11 +137,8 @@ class _Template:
     def end(self) -> NoReturn:
         """Kill whoever is left, and end."""
         for pid in self._children:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except OSError:
-                # It has ended: not reaped, so the number is its own.
-                pass
+            # Not reaped, so the number is its own.
+            _signal_group(pid, signal.SIGKILL)
         os._exit(0)
 
     def _obey(self, message: ControlMessage) -> None:
@@ -143,7 +146,7 @@ class _Template:
             self._fork(message.number)
         elif isinstance(message, Kill):
             if message.pid in self._children:
-                os.kill(message.pid, message.signal)
+                _signal_group(message.pid, message.signal)
         elif isinstance(message, Preload):
             self._preload(message)
 
@@ -164,12 +167,15 @@ class _Template:
         if pid == 0:
             self._become_container(descriptor, template)
         os.close(descriptor)
+        # As it does itself: whoever is first.
+        lead_group(pid)
         self._children.add(pid)
         self._control.send(Forked(number, pid))
 
     def _become_container(self, descriptor: int, template: int) -> NoReturn:
         try:
             become("container")
+            lead_group()
             reset_signals()
             die_with(template)
             self._told.close()
@@ -198,11 +204,11 @@ class _Template:
         # One by one: other children are those of the user's modules.
         for pid in sorted(self._children):
             try:
-                reaped, status = os.waitpid(pid, os.WNOHANG)
+                status = _status_of(pid)
             except ChildProcessError:
                 # A module of the user's has waited for all children: how it ended nobody knows.
-                reaped, status = pid, 0
-            if reaped:
+                status = 0
+            if status is not None:
                 self._children.discard(pid)
                 self._control.send(Exited(pid, status))
 
@@ -251,6 +257,30 @@ class _Template:
         }
         command = interpreter_command(__name__, f"main({self._control.fileno()}, {json.dumps(known)!r})")
         os.execv(command[0], command)
+
+
+def _status_of(child: int) -> int | None:
+    """Reap a child that has ended, after what it has started; None if it has not."""
+    if hasattr(os, "waitid"):
+        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return None
+        _signal_group(child, signal.SIGKILL)
+        return os.waitpid(child, 0)[1]
+    # On macOS, before Python 3.13: the number is free for a moment.
+    reaped, status = os.waitpid(child, os.WNOHANG)
+    if not reaped:
+        return None
+    _signal_group(child, signal.SIGKILL)
+    return status
+
+
+def _signal_group(leader: int, number: int) -> None:
+    """Send a signal to a child that is not reaped, and to what it has started."""
+    try:
+        os.killpg(leader, number)
+    except OSError:
+        # It has ended, and nothing that may be signalled is left of its group.
+        return
 
 
 def _flush() -> None:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -88,6 +89,20 @@ def nap(seconds: float, marker: str | None = None) -> None:
         with open(marker, "w") as file:
             file.write(str(os.getpid()))
     time.sleep(seconds)
+
+
+@app.function(timeout=0.5, startup_timeout=60, max_containers=1)
+def start_others(how: str) -> list[int]:
+    """Start a process that ends with the container and one that does not, then return them, or end in a bad way."""
+    command = [sys.executable, "-c", "import time; time.sleep(100)"]
+    started = [subprocess.Popen(command).pid, subprocess.Popen(command, start_new_session=True).pid]
+    if how == "return":
+        return started
+    print(*started, flush=True)
+    if how == "exit":
+        os._exit(3)
+    stubborn.local(100.0)
+    return started
 
 
 @app.function()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import signal
@@ -12,6 +13,7 @@ import time
 
 import pytest
 
+from actorpool.exception import ContainerDiedError, FunctionTimeoutError
 from tests.backends import process_app as users
 from tests.backends.process_app import app
 from tests.backends.processes import children_of, containers
@@ -20,6 +22,15 @@ pytestmark = pytest.mark.timeout(60)
 
 # How long a process may live on after its parent, in seconds.
 ORPHAN_S = 2.0
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that nobody has reaped yet does not."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_containers_killed_at_random_lose_no_input_and_yield_none_twice() -> None:
@@ -64,6 +75,28 @@ def test_a_container_that_dies_is_logged_with_the_way_it_died(caplog: pytest.Log
     assert "signal 9 (SIGKILL)" in str(record.exc_info[1])
 
 
+@pytest.mark.parametrize("how", ["return", "exit", "overrun"])
+def test_what_a_container_has_started_ends_with_it(how: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "actorpool.output")
+    with app.run(grace=0.2):
+        if how == "return":
+            ends, stays = users.start_others.remote(how)
+            assert is_alive(ends)
+        else:
+            with pytest.raises(ContainerDiedError if how == "exit" else FunctionTimeoutError):
+                users.start_others.remote(how)
+            ends, stays = map(int, caplog.messages[0].split()[1:])
+            deadline = time.monotonic() + 10
+            while users.start_others.statistics().containers:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+    try:
+        assert not is_alive(ends)
+        assert is_alive(stays)
+    finally:
+        os.kill(stays, signal.SIGKILL)
+
+
 def test_the_template_may_be_killed_and_another_one_is_made() -> None:
     with app.run():
         first = users.where.remote()[0]
@@ -79,9 +112,10 @@ def test_the_template_may_be_killed_and_another_one_is_made() -> None:
 def test_when_the_parent_is_killed_nothing_is_left_within_two_seconds() -> None:
     program = (
         "import sys, time\n"
-        "from tests.backends.process_app import app, slow_square, nap, where\n"
+        "from tests.backends.process_app import app, slow_square, start_others, nap, where\n"
         "with app.run():\n"
         "    print(where.remote()[0], flush=True)\n"
+        "    print(start_others.remote('return')[0], flush=True)\n"
         "    [nap.spawn(60) for _ in range(2)]\n"
         "    list(slow_square.map(range(20)))\n"
         "    print('running', flush=True)\n"
@@ -91,13 +125,15 @@ def test_when_the_parent_is_killed_nothing_is_left_within_two_seconds() -> None:
     try:
         assert parent.stdout is not None
         assert parent.stdout.readline().strip().isdigit()
+        other = int(parent.stdout.readline())
         assert "running" == parent.stdout.readline().strip()
         templates = set(children_of({parent.pid}))
         family = {*templates, *children_of(templates)}
         assert len(family) > 3
+        assert is_alive(other)
         parent.kill()
         killed_at = time.monotonic()
-        while any(os.path.exists(f"/proc/{pid}") for pid in family):
+        while is_alive(other) or any(os.path.exists(f"/proc/{pid}") for pid in family):
             assert time.monotonic() - killed_at < ORPHAN_S
             time.sleep(0.01)
     finally:
