@@ -126,9 +126,9 @@ def _run_without_task_check(run: Run, main: Callable[[], Any]) -> None:
     if host_name == "trio":
         trio.run(main)
         return
-    from tests.hosts import _new_loop
+    from tests.hosts import new_loop
 
-    with asyncio.Runner(loop_factory=lambda: _new_loop(host_name)) as runner:
+    with asyncio.Runner(loop_factory=lambda: new_loop(host_name)) as runner:
         runner.run(main())
 
 
@@ -142,7 +142,7 @@ def test_callers_in_threads_get_an_error_when_the_loop_is_closed_with_the_app_op
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Nobody cancels the tasks then: they are simply never run again."""
-    from tests.hosts import _new_loop
+    from tests.hosts import new_loop
 
     inside = Latch(2)
     functions = _deployed(app, inside)
@@ -152,7 +152,7 @@ def test_callers_in_threads_get_an_error_when_the_loop_is_closed_with_the_app_op
         await _deploy_with_callers(app, functions, way, results)
         await inside.opened()
 
-    loop = _new_loop(loop_kind)
+    loop = new_loop(loop_kind)
     loop.run_until_complete(main())
     with caplog.at_level(logging.WARNING, "actorpool"):
         loop.close()

@@ -67,8 +67,8 @@ FLOW = [
     ),
     Mutant(
         "_core/_flow.py",
-        "elif self._backlog.count:",
-        "elif self._backlog.count > 1:",
+        "if not backlog.count or not container.ready or container.served == self._recycle_after:",
+        "if backlog.count < 2 or not container.ready or container.served == self._recycle_after:",
         "a freed slot that the last pending input does not get",
         "flow",
     ),

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from attrs import evolve
@@ -27,11 +27,17 @@ from actorpool.testing import (
     BACKEND_RULES,
     ConformanceError,
     ContainerBackend,
+    ContainerFate,
     ContainerParts,
+    FakeBackend,
     HostName,
+    InputFate,
     check_backend,
 )
 from actorpool.testing import _conformance_work as work
+
+if TYPE_CHECKING:
+    from actorpool.testing._faults import StartFate
 
 
 def make_local(parts: ContainerParts, *, kind: type[LocalContainer] = LocalContainer) -> LocalContainer:
@@ -76,6 +82,43 @@ DEATH, NOTHING_LEFT = BACKEND_RULES[-2:]
 @pytest.mark.parametrize("host", ["asyncio", "trio"])
 def test_local_containers(host: HostName, rule: str) -> None:
     check_backend(make_local, host=host, rules=[rule])
+
+
+def make_fake(parts: ContainerParts) -> FakeBackend:
+    """Return a fake container whose fate, and whose inputs' fates, are what the workload would have done."""
+
+    def fate_of(input: Input) -> InputFate:
+        name = input.target.name
+        if name == work.FAILING:
+            return InputFate(fails=1)
+        seconds = input.args[1] if name in ("wait", "stubborn") else 0.0
+        return InputFate(service_s=seconds, deaf_s=seconds if name == "stubborn" else 0.0)
+
+    starts = {"failing start": "enter hook raises", "hanging start": "enter hook hangs"}
+    fate = ContainerFate(start=cast("StartFate", starts.get(parts.workload.name, "succeeds")))
+    return FakeBackend(
+        parts.name,
+        parts.host,
+        parts.complete,
+        parts.owner,
+        fate=fate,
+        fate_of=fate_of,
+        result_of=lambda input: input.args[0] if input.args else (input.kwargs or {})["x"],
+    )
+
+
+# It runs no code of the user's: neither what raises an error of the user's own, nor hooks.
+OF_USERS_CODE = {
+    "what an input raises is reported as it was raised",
+    "the object is made and entered before the first input, and left after the last",
+    "a start that fails raises what failed, and leaves nothing to be left",
+}
+
+
+@pytest.mark.parametrize("rule", [rule for rule in BACKEND_RULES if rule not in OF_USERS_CODE])
+@pytest.mark.parametrize("host", ["asyncio", "trio"])
+def test_fake_containers(host: HostName, rule: str) -> None:
+    check_backend(make_fake, host=host, rules=[rule], kill=FakeBackend.die)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
