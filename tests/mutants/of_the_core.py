@@ -67,8 +67,8 @@ FLOW = [
     ),
     Mutant(
         "_core/_flow.py",
-        "if not backlog.count or not container.ready or container.served == self._recycle_after:",
-        "if backlog.count < 2 or not container.ready or container.served == self._recycle_after:",
+        "if queue.count <= queue.aside or not container.ready or container.served == self._recycle_after:",
+        "if queue.count <= queue.aside + 1 or not container.ready or container.served == self._recycle_after:",
         "a freed slot that the last pending input does not get",
         "flow",
     ),
@@ -87,7 +87,9 @@ FLOW = [
         "a caller who left and is still called",
         "flow",
     ),
-    Mutant("_core/_flow.py", "if own < held:", "if own <= held:", "a deadlock that is not seen", "flow"),
+    Mutant(
+        "_core/_deadlock.py", "if own < slots:", "if own <= slots:", "a deadlock that is not seen", "flow"
+    ),
     Mutant(
         "_core/_flow.py", "input.attempt += 1", "pass", "an input that is tried again for ever", "attempts"
     ),
@@ -143,6 +145,7 @@ PARTS = [
         "self._queue.append(input)",
         "an input taken back that loses its place",
         "backlog",
+        within="push_first",
     ),
     Mutant(
         "_core/_backlog.py",
@@ -319,8 +322,8 @@ PARTS = [
 POOL = [
     Mutant(
         "_core/_pool.py",
-        "while self._backlog.count and len(container.inputs) < self.concurrency.max_inputs:",
-        "while self._backlog.count and len(container.inputs) <= self.concurrency.max_inputs:",
+        "while backlog.count > backlog.aside and len(container.inputs) < self.concurrency.max_inputs:",
+        "while backlog.count > backlog.aside and len(container.inputs) <= self.concurrency.max_inputs:",
         "a container that starts with one input too many",
         "pool",
     ),
