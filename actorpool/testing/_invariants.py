@@ -8,7 +8,8 @@ What can only be seen while a step is written down, the ledger says itself, unde
 `each_input_has_one_outcome`, `each_attempt_runs_once`, `no_slot_above_max_inputs`, `oldest_pending_first`,
 `only_ready_containers_take_inputs`, `limits_hold`, `a_container_stops_once`, `a_closed_pool_accepts_nothing`,
 `starts_wait_out_the_backoff`; and what only callers see, the simulation: `answers_reach_their_callers`,
-`a_map_yields_each_index_once_and_in_order`, `each_caller_is_answered`, `nothing_fails_unseen`. That the same seed
+`a_map_yields_each_index_once_and_in_order`, `each_caller_is_answered`, `whoever_leaves_leaves_nothing_behind`,
+`nothing_fails_unseen`. That the same seed
 gives the same log is for whoever runs it twice.
 """
 

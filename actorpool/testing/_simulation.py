@@ -102,6 +102,7 @@ class Simulation:
         faults: How often each fault occurs; default `Faults()`.
         actions: About how many things are done to the pool.
         plan: The plan itself, instead of these.
+        watch: Called with each line of the log, as it is written.
     """
 
     def __init__(
@@ -111,12 +112,15 @@ class Simulation:
         *,
         actions: int = 160,
         plan: Plan | None = None,
+        watch: Callable[[Entry], object] | None = None,
     ) -> None:
         self.plan: Plan = (
             draw_plan(seed, Faults() if faults is None else faults, actions) if plan is None else plan
         )
         self.ledger: Ledger = Ledger(self.plan.pool, lambda: self._world.now)
         self.ledger.check = self._check
+        if watch is not None:
+            self.ledger.log = _WatchedLog(watch)
         self.log: list[Entry] = self.ledger.log
         """What has happened so far, in order; nothing is added after a violation."""
         self._world = World(self.plan.seed, self._still)
@@ -128,6 +132,7 @@ class Simulation:
         self._function: Function[..., Any, Any] | None = None
         self._callers: Callers | None = None
         self._closing: list[asyncio.Task[None]] = []
+        self._over = False
 
     # -- running ---------------------------------------------------------------------------------
 
@@ -151,6 +156,7 @@ class Simulation:
                 assert self._world.failure is not None
                 raise self._world.failure from None
             finally:
+                self._over = True
                 self.ledger.check = _nothing
                 if self._callers is not None:
                     self._callers.forget()
@@ -192,7 +198,7 @@ class Simulation:
             raise Violation(wrong)
 
     def _fail(self, wrong: str) -> None:
-        if self._world.failure is None:
+        if self._world.failure is None and not self._over:
             self.ledger.note("violation", wrong)
             # What the end of the world does is not part of the history.
             self.log, self.ledger.log = self.ledger.log, []
@@ -360,6 +366,18 @@ class Simulation:
         ledger.drain_until = min(ledger.drain_until, self._world.now + self.plan.pool.grace_s)
         close = self._running.close_async(drain=drain)
         self._closing.append(self._loop(0).create_task(close, name="closing"))
+
+
+class _WatchedLog(list[Entry]):
+    """A log that shows each line to somebody."""
+
+    def __init__(self, watch: Callable[[Entry], object]) -> None:
+        super().__init__()
+        self._watch = watch
+
+    def append(self, entry: Entry, /) -> None:
+        super().append(entry)
+        self._watch(entry)
 
 
 def _nothing(*_: Any) -> None:

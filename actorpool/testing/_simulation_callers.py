@@ -86,12 +86,16 @@ class Callers:
             first = next(self._numbers)
             for _ in range(action.count - 1):
                 next(self._numbers)
-            self._start(action, first, partial(self._map, action, first))
+            self._start(action, range(first, first + action.count), partial(self._map, action, first))
             return
         verb = self._call if action.kind == "call" else self._spawn
         for index in range(action.count):
             number = next(self._numbers)
-            self._start(action, number, partial(verb, number, action.fates[index % len(action.fates)]))
+            self._start(
+                action,
+                range(number, number + 1),
+                partial(verb, number, action.fates[index % len(action.fates)]),
+            )
 
     def cancel(self, index: int) -> None:
         """Cancel the caller at `index` of those that wait, if there is any."""
@@ -126,15 +130,16 @@ class Callers:
 
     # -- one caller ------------------------------------------------------------------------------
 
-    def _start(self, action: Action, number: int, call: Callable[[], Awaitable[object]]) -> None:
-        loop = self._loop_of(action.loop)
-        task = loop.create_task(self._answered(number, call), name=f"caller {number}")
+    def _start(self, action: Action, numbers: range, call: Callable[[], Awaitable[object]]) -> None:
+        loop, number = self._loop_of(action.loop), numbers[0]
+        waits_for = range(0) if action.kind == "spawn" else numbers
+        task = loop.create_task(self._answered(number, waits_for, call), name=f"caller {number}")
         self.waiting[number] = _Caller(number, action.loop, task)
         task.add_done_callback(lambda _: self.waiting.pop(number, None))
         if action.patience_s is not None:
             loop.call_later(action.patience_s, task.cancel)
 
-    async def _answered(self, number: int, call: Callable[[], Awaitable[object]]) -> None:
+    async def _answered(self, number: int, waits_for: range, call: Callable[[], Awaitable[object]]) -> None:
         answer: object = "nothing"
         try:
             answer = await call()
@@ -147,6 +152,9 @@ class Callers:
         except BaseException as error:  # no such thing should reach a caller
             self._fail(f"{_OWN}: input {number} was told {error!r}")
         self._ledger.note("answer", number, answer)
+        left = [self._ledger.numbers[input] for input in self._ledger.open]
+        if waits_for and any(open_number in waits_for for open_number in left):
+            self._fail(f"whoever_leaves_leaves_nothing_behind: {answer} of {waits_for}, and open are {left}")
 
     async def _call(self, number: int, fate: InputFate) -> object:
         return self._own(number, await _failure_or(self._function.remote.aio(number, fate)))

@@ -174,6 +174,8 @@ class World:
                 continue
             handle._run()
             if self.failure is not None:
+                # The rest is for the end of the world.
+                ready.extend(batch[:last])
                 return
 
     def _advance(self) -> bool:

@@ -12,12 +12,15 @@ import gc
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from attrs import define, frozen
 
 from ._faults import Faults
+from ._invariants import Violation
 from ._simulation import Simulation
+from ._simulation_failure import explained
 
 __all__ = ["PROFILES", "Profile", "Totals", "main", "run_chunk"]
 
@@ -65,16 +68,19 @@ class Totals:
         self.hours += other.hours
 
 
-def run_chunk(profile: Profile, index: int, *, faults: Faults | None = None) -> Totals:
+def run_chunk(
+    profile: Profile, index: int, *, faults: Faults | None = None, directory: Path | None = None
+) -> Totals:
     """Simulate one seed after the other until a chunk's share of the profile is reached.
 
     Args:
         profile: The profile.
         index: Which chunk, from 0.
         faults: How often each fault occurs; default `Faults()`.
+        directory: Where the file of a violation goes; default the system's directory for temporary files.
 
     Raises:
-        Violation: If an invariant does not hold.
+        Violation: If an invariant does not hold; the message says how to replay it.
     """
     totals = Totals()
     shares = profile.chunks
@@ -84,7 +90,11 @@ def run_chunk(profile: Profile, index: int, *, faults: Faults | None = None) -> 
         or totals.hours * shares < profile.hours
     ):
         seed = index * _SEEDS_APART + totals.seeds
-        report = Simulation(seed, faults, actions=profile.actions).run()
+        simulation = Simulation(seed, faults, actions=profile.actions)
+        try:
+            report = simulation.run()
+        except Violation as violation:
+            raise explained(simulation, violation, directory=directory) from None
         totals.add(Totals(1, report.events, report.inputs, report.seconds / 3_600))
         # The simulations leave cycles behind and collect none of them.
         gc.collect(1)
@@ -100,7 +110,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     profile = PROFILES[given.profile]
     totals, began = Totals(), time.perf_counter()
     for index in range(profile.chunks) if given.chunk is None else [given.chunk]:
-        totals.add(run_chunk(profile, index))
+        try:
+            totals.add(run_chunk(profile, index))
+        except Violation as violation:
+            sys.stdout.write(f"chunk {index}: {violation}\n")
+            return 1
     seconds = time.perf_counter() - began
     sys.stdout.write(
         f"{totals.seeds:,} seeds, {totals.hours:,.1f} hours, {totals.events:,} pool events, {totals.inputs:,} inputs "
