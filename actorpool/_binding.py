@@ -125,7 +125,10 @@ class Verb:
 
     def _bind_one(self, verb: str) -> Binding:
         """Return the binding for a verb that wants one result per input."""
-        binding = self._bind()
+        binding = self._binding
+        if binding is None or binding.dispatcher.retired:
+            # Only here, because this is asked for each input.
+            binding = self._bind()
         if binding.target.is_generator:
             raise InvalidError(
                 f"'{self._name}' is a generator function: {verb} wants one result; use remote_gen"
@@ -209,22 +212,18 @@ def new_input(
     spawned: bool = False,
 ) -> Input:
     """Return a new input of the running code's: in a copy of its context, child of its input."""
-    return Input(
-        target,
-        args,
-        kwargs or None,
-        copy_context() if context is None else context,
-        parent=current_input.get(),
-        spawned=spawned,
-    )
+    if context is None:
+        context = copy_context()
+    return Input(target, args, kwargs or None, context, None, current_input.get(), spawned)
 
 
 def outcome_of(input: Input) -> Any:
     """Return the result of an input that is done, or raise what it raised."""
-    input = input.latest()
-    if input.state == SUCCEEDED:
-        return input.value
-    raise annotated(input)
+    if input.state != SUCCEEDED:
+        input = input.latest()
+        if input.state != SUCCEEDED:
+            raise annotated(input)
+    return input.value
 
 
 def annotated(input: Input) -> BaseException:

@@ -190,10 +190,8 @@ class MapRun:
             del live[index]
             window.finished(index, input)
 
-    def value_of(self, input: Input) -> Any:
-        """Return the result of one input, or its exception if the caller asked for that; else raise it."""
-        if input.state == SUCCEEDED:
-            return input.value
+    def failure_of(self, input: Input) -> Exception:
+        """Return the exception of an input that failed if the caller asked for that; else raise it."""
         error = annotated(input)
         if self._return_exceptions and isinstance(error, Exception):
             return error
@@ -219,14 +217,16 @@ def iterate(binding: Binding, arguments: Iterable[tuple[Any, ...]], options: Map
     """Run the map in this thread, which is blocked between results."""
     signal = ThreadSignal()
     run = MapRun(binding, options, signal.notify)
-    window, take, value_of, refill = run.window, run.window.take, run.value_of, run.refill
+    window, take, refill = run.window, run.window.take, run.refill
     taken = 0
     try:
         source = iter(arguments)
         run.absorb(source)
-        while not window.done:
+        while True:
             item = take()
             if item is NOTHING:
+                if window.done:
+                    return
                 run.waiting = True
                 run.absorb(source)
                 if (item := take()) is NOTHING:
@@ -235,7 +235,7 @@ def iterate(binding: Binding, arguments: Iterable[tuple[Any, ...]], options: Map
                         signal.wait()
                     continue
                 run.waiting = False
-            yield value_of(item)
+            yield item.value if item.state == SUCCEEDED else run.failure_of(item)
             taken += 1
             if taken % refill == 0:
                 run.absorb(source)
@@ -252,7 +252,7 @@ async def iterate_async(
     host = current_host()
     signal = host.bridge.signal()
     run = MapRun(binding, options, signal.notify)
-    window, take, value_of, refill = run.window, run.window.take, run.value_of, run.refill
+    window, take, refill = run.window, run.window.take, run.refill
     feeder: Feeder | None = None
     taken = 0
     dropped = False
@@ -263,9 +263,11 @@ async def iterate_async(
         else:
             source = iter(arguments)
         run.absorb(source)
-        while not window.done:
+        while True:
             item = take()
             if item is NOTHING:
+                if window.done:
+                    return
                 run.waiting = True
                 run.absorb(source)
                 if (item := take()) is NOTHING:
@@ -274,7 +276,7 @@ async def iterate_async(
                         await signal.wait()
                     continue
                 run.waiting = False
-            yield value_of(item)
+            yield item.value if item.state == SUCCEEDED else run.failure_of(item)
             taken += 1
             if taken % refill == 0:
                 run.absorb(source)

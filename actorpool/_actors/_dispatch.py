@@ -73,7 +73,7 @@ class Dispatcher(Way):
             container = self._pool.submit(input, self._clock())
             if input.parent is not None:
                 record((input,), input.parent)
-            attention = self._pool.attention and self._claim()
+            attention = self._pool.attention & ~self._posted and self._claim()
         if container is not None:
             self.send(container.handle, input)
         if attention:
@@ -86,7 +86,7 @@ class Dispatcher(Way):
             if accepted and (parent := inputs[0].parent) is not None:
                 # They are one call's, and so have the same parent.
                 record(inputs[:accepted], parent)
-            attention = self._pool.attention and self._claim()
+            attention = self._pool.attention & ~self._posted and self._claim()
         for input in taken:
             assert input.container is not None
             self.send(input.container.handle, input)
@@ -99,7 +99,7 @@ class Dispatcher(Way):
         with self._lock:
             unsettled = input.state == RUNNING
             following = self._pool.complete(input, state, value, self._clock())
-            attention = self._pool.attention and self._claim()
+            attention = self._pool.attention & ~self._posted and self._claim()
         if unsettled and input.state >= SUCCEEDED:
             sink = input.sink
             if sink is not None:
