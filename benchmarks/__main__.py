@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command: `python -m benchmarks [--quick] [--only PATTERN] [--json FILE] [--compare OLD.json] …`."""
+"""The command: `python -m benchmarks`; `--help` names its options."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import argparse
 import fnmatch
 import importlib.util
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 
 from ._harness import Row, header, load_now, run_workload
-from ._registry import Workload, load
-from ._report import compare, markdown, table, title
+from ._pictures import draw
+from ._registry import Workload, contenders, load
+from ._report import compare, markdown, summary, table, title
+from ._results import write_results
 
 ROUNDS = 7
 QUICK_ROUNDS = 3
@@ -30,35 +34,53 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not workloads:
         print(f"no workload matches {options.only}; --list names them", file=sys.stderr)
         return 2
-    if options.loop == "uvloop" and importlib.util.find_spec("uvloop") is None:
+    loops = ("asyncio", "uvloop") if options.loop == "both" else (options.loop,)
+    if "uvloop" in loops and importlib.util.find_spec("uvloop") is None:
         print("uvloop is not installed (pip install -r benchmarks/requirements.txt)", file=sys.stderr)
         return 2
     earlier = None if options.compare is None else json.loads(options.compare.read_text("utf-8"))
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
-    about = header(options.loop)
+    about = header(" and ".join(loops))
     about["rounds"] = rounds
     about["quick"] = options.quick
+    begin = monotonic()
     if not options.markdown:
         print(title(about), end="\n\n")
-    rows: list[Row] = []
+    runs: dict[str, list[Row]] = {loop: [] for loop in loops}
     for workload in workloads:
         n = options.inputs or (workload.quick if options.quick else workload.full)
-        made = run_workload(
-            workload, rounds=rounds, n=n, loop=options.loop, progress=_progress, quick=options.quick
-        )
-        _progress("")
-        rows.extend(made)
-        if not options.markdown:
-            print(table(workload, n, made), end="\n\n", flush=True)
+        for loop in loops:
+            if loop != loops[0] and not any(
+                c.is_async for c in contenders(workload.name) if c.role == "ours"
+            ):
+                # The same again.
+                continue
+            made = run_workload(
+                workload, rounds=rounds, n=n, loop=loop, progress=_progress, quick=options.quick
+            )
+            _progress("")
+            runs[loop].extend(made)
+            if not options.markdown:
+                on = f" on {loop}" if len(loops) > 1 else ""
+                print(table(workload, n, made, on), end="\n\n", flush=True)
     about["load after"] = load_now()
+    about["minutes"] = (monotonic() - begin) / 60
+    rows = [row for made in runs.values() for row in made]
     if options.markdown:
         print(markdown(about, workloads, rows))
     else:
-        print(f"load {about['load']} before, {about['load after']} after")
+        for loop, made in runs.items():
+            print(summary(f"goals on {loop}", workloads, made))
+        print(f"load {about['load']} before, {about['load after']} after; {about['minutes']:.1f} minutes")
     if earlier is not None:
         print(compare(earlier, rows))
     if options.json is not None:
         options.json.write_text(json.dumps(_document(about, rows), indent=1) + "\n", "utf-8")
+    if options.plots is not None:
+        draw(workloads, runs[loops[0]], options.plots)
+    if options.results is not None:
+        typed = shlex.join(["python", "-m", "benchmarks", *(sys.argv[1:] if argv is None else argv)])
+        write_results(options.results, about, workloads, runs, typed)
     return 1 if any(row.failed for row in rows) else 0
 
 
@@ -89,7 +111,19 @@ def _parser() -> argparse.ArgumentParser:
         type=_count,
         help="inputs of one sample, instead of each workload's own number",
     )
-    add("--loop", choices=("asyncio", "uvloop"), default="asyncio", help="the loop of asynchronous callers")
+    add(
+        "--loop",
+        choices=("asyncio", "uvloop", "both"),
+        default="asyncio",
+        help="the loop of asynchronous callers; both: what runs on a loop is run on either",
+    )
+    add("--plots", metavar="DIR", type=Path, help="draw pictures (SVG) into this folder")
+    add(
+        "--results",
+        metavar="FILE",
+        type=Path,
+        help="write a page of results (Markdown), with its pictures in a folder beside it",
+    )
     add("--markdown", action="store_true", help="print one table in Markdown")
     return parser
 

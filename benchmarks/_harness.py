@@ -29,7 +29,7 @@ from attrs import Factory, asdict, define
 
 from ._registry import Contender, Workload, contenders
 
-__all__ = ["Row", "header", "load_now", "run_workload", "take_sample"]
+__all__ = ["NOISY", "Row", "header", "load_now", "run_workload", "take_sample"]
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
@@ -50,6 +50,9 @@ _PEERS = (
 )
 _ISOLATED_TIMEOUT_S = 300
 
+NOISY = 0.15
+"""The widest spread of figures that are not marked."""
+
 
 @define
 class Row:
@@ -60,6 +63,8 @@ class Row:
     role: str
     metric: str
     unit: str
+    loop: str = "asyncio"
+    """The loop of asynchronous contenders."""
     samples: list[float] = Factory(list)
     skipped: str | None = None
     """Why there are no samples."""
@@ -83,6 +88,11 @@ class Row:
             return 0.0
         low, _, high = statistics.quantiles(self.samples, n=4, method="inclusive")
         return (high - low) / abs(self.median)
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the middle half of the samples lies too far apart for the median to be trusted to the per cent."""
+        return self.spread > NOISY
 
     def document(self) -> dict[str, Any]:
         """Return what goes into the JSON file."""
@@ -169,6 +179,7 @@ def run_workload(
                 contender.role,
                 metric.name,
                 metric.unit,
+                loop,
                 skipped=skipped,
             )
             for metric in workload.measure.metrics

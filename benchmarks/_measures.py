@@ -117,7 +117,7 @@ class ShareOfIdeal(_Timed):
 class EachCall:
     """One call after the other, each timed; the contender offers a function of one number that returns it."""
 
-    metrics = (Metric("p50", "µs"), Metric("p99", "µs", shown=False))
+    metrics = tuple(Metric(name, "µs", shown=name == "p50") for name in ("p50", "p90", "p99", "p99.9"))
 
     def sample(self, run: Run, n: int) -> Sequence[float]:
         results, laps = [], []
@@ -147,7 +147,7 @@ class EachCall:
 
     def values(self, laps: list[float]) -> Sequence[float]:
         laps.sort()
-        return laps[len(laps) // 2] * 1e6, laps[len(laps) * 99 // 100] * 1e6
+        return [laps[min(len(laps) - 1, int(len(laps) * share))] * 1e6 for share in (0.5, 0.9, 0.99, 0.999)]
 
 
 class Reported:

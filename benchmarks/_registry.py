@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import pkgutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -54,6 +55,8 @@ class Workload:
     quick: int
     """How many with `--quick`."""
     goals: tuple[Goal, ...] = ()
+    series: tuple[str, int] | None = None
+    """The line that this workload is a point of in pictures, and where on it it stands."""
     counted: str = "inputs"
     """What `full` and `quick` count."""
     most_rounds: int = 99
@@ -70,16 +73,23 @@ class Contender:
     name: str
     workload: str
     role: Role
-    requires: str | None
+    requires: tuple[str, ...]
     function: Callable[..., Any]
     most_rounds: int | None = None
     """Fewer rounds than the others have, for one that takes seconds to set up; it has none with `--quick`."""
 
     @property
+    def is_async(self) -> bool:
+        """Whether it runs on a loop, which may be another one."""
+        function = self.function
+        return inspect.isasyncgenfunction(function) or inspect.iscoroutinefunction(function)
+
+    @property
     def missing(self) -> str | None:
         """Why it cannot run here, or None."""
-        if self.requires is not None and importlib.util.find_spec(self.requires) is None:
-            return f"{self.requires} is not there (pip install -r benchmarks/requirements.txt)"
+        for name in self.requires:
+            if importlib.util.find_spec(name) is None:
+                return f"{name} is not there (pip install -r benchmarks/requirements.txt)"
         return None
 
 
@@ -102,7 +112,7 @@ def contender(
     name: str | None = None,
     *,
     role: Role = "peer",
-    requires: str | None = None,
+    requires: str | tuple[str, ...] = (),
     most_rounds: int | None = None,
 ) -> Callable[[C], C]:
     """Register a contender for a workload.
@@ -111,7 +121,7 @@ def contender(
         workload: Name of the workload.
         name: Its name in the table; default the function's.
         role: "ours" is actorpool, "floor" the least that Python can do, written by hand.
-        requires: A module without which the contender is skipped.
+        requires: A module without which the contender is skipped, or several.
         most_rounds: Fewer rounds than the others have, for one that takes seconds to set up; none with `--quick`.
     """
 
@@ -124,7 +134,7 @@ def contender(
                 name=called,
                 workload=workload,
                 role=role,
-                requires=requires,
+                requires=(requires,) if isinstance(requires, str) else requires,
                 function=function,
                 most_rounds=most_rounds,
             )

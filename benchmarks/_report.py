@@ -7,17 +7,14 @@ count for one contender alone. It may differ a little from the ratio of the medi
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable
 from typing import Any
 
-from ._harness import Row
-from ._registry import Goal, Workload
+from ._goals import best_peer, figure, floor_of, ratio, verdicts
+from ._harness import NOISY, Row
+from ._registry import Workload
 
-__all__ = ["compare", "markdown", "table", "title"]
-
-# Above this the middle half of the samples lies too far apart for the median to be trusted to the per cent.
-NOISY = 0.15
+__all__ = ["HEAD", "compare", "markdown", "rows_of", "summary", "table", "title"]
 
 
 def title(about: dict[str, Any]) -> str:
@@ -31,54 +28,43 @@ def title(about: dict[str, Any]) -> str:
     )
 
 
-def table(workload: Workload, n: int, rows: list[Row]) -> str:
+def table(workload: Workload, n: int, rows: list[Row], on: str = "") -> str:
     """Return the table of one workload, and how our row stands to its goals."""
-    lines = [f"{workload.name}: {workload.title} ({n:,} {workload.counted} a sample)"]
+    lines = [f"{workload.name}{on}: {workload.title} ({n:,} {workload.counted} a sample)"]
     for index, metric in enumerate(workload.measure.metrics):
         if not metric.shown:
             continue
         of_metric = [row for row in rows if row.metric == metric.name]
         width = max(len(row.contender) for row in of_metric)
-        floor, peer = _floor(of_metric), _best_peer(of_metric, higher=metric.higher_is_better)
+        floor, peer = floor_of(of_metric), best_peer(of_metric, higher=metric.higher_is_better)
         heading = f"  {metric.name}, {metric.unit}".rstrip(", ")
         lines.append(_line(heading, width, "median", "spread", "× floor", "× best peer"))
         for row in of_metric:
             label = f"    {row.role:<6} {row.contender}"
             if row.complete:
-                figures = _figure(row.median), _spread(row), _times(row, floor), _times(row, peer)
+                figures = figure(row.median), _spread(row), _times(row, floor), _times(row, peer)
                 lines.append(_line(label, width, *figures))
             else:
                 lines.append(f"{_line(label, width)} {_absence(row)}")
-        for goal in workload.goals:
-            if goal.metric == index:
-                lines.extend(_judged(goal, of_metric, metric.unit, higher=metric.higher_is_better))
+        lines.extend(
+            f"    {verdict.goal.label:<8} {verdict.asked}: {verdict.said}"
+            for verdict in verdicts(workload, rows)
+            if verdict.goal.metric == index
+        )
     return "\n".join(line.rstrip() for line in lines)
+
+
+HEAD = (
+    "| workload | contender | median | spread | × floor | × best peer |\n"
+    "| --- | --- | ---: | ---: | ---: | ---: |"
+)
 
 
 def markdown(about: dict[str, Any], workloads: Iterable[Workload], rows: list[Row]) -> str:
     """Return one table of all workloads, with what it depends on below."""
-    lines = [
-        "| workload | contender | median | spread | × floor | × best peer |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
-    ]
+    lines = [HEAD]
     for workload in workloads:
-        for metric in workload.measure.metrics:
-            of_metric = [row for row in rows if row.workload == workload.name and row.metric == metric.name]
-            if not metric.shown:
-                continue
-            floor, peer = _floor(of_metric), _best_peer(of_metric, higher=metric.higher_is_better)
-            name = f"{workload.title}: {metric.name}"
-            for row in of_metric:
-                called = f"**{row.contender}**" if row.role == "ours" else row.contender
-                if row.role == "floor":
-                    called = f"*floor: {row.contender}*"
-                if row.complete:
-                    figure = f"{_figure(row.median)} {row.unit}".rstrip()
-                    cells = [name, called, figure, _spread(row), _times(row, floor), _times(row, peer)]
-                else:
-                    cells = [name, called, _absence(row), "", "", ""]
-                lines.append(f"| {' | '.join(cells)} |")
-                name = ""
+        lines.extend(rows_of(workload, rows))
     versions = ", ".join(f"{called} {version}" for called, version in about["versions"].items())
     lines.append("")
     lines.append(
@@ -89,23 +75,65 @@ def markdown(about: dict[str, Any], workloads: Iterable[Workload], rows: list[Ro
     return "\n".join(lines)
 
 
+def rows_of(workload: Workload, rows: list[Row]) -> list[str]:
+    """Return the rows of one workload in Markdown, under `HEAD`."""
+    lines = []
+    for metric in workload.measure.metrics:
+        if not metric.shown:
+            continue
+        of_metric = [row for row in rows if row.workload == workload.name and row.metric == metric.name]
+        floor, peer = floor_of(of_metric), best_peer(of_metric, higher=metric.higher_is_better)
+        name = f"{workload.title}: {metric.name}"
+        for row in of_metric:
+            called = f"**{row.contender}**" if row.role == "ours" else row.contender
+            if row.role == "floor":
+                called = f"*floor: {row.contender}*"
+            if row.complete:
+                median = f"{figure(row.median)} {row.unit}".rstrip()
+                cells = [name, called, median, _spread(row), _times(row, floor), _times(row, peer)]
+            else:
+                cells = [name, called, _absence(row), "", "", ""]
+            lines.append(f"| {' | '.join(cells)} |")
+            name = ""
+    return lines
+
+
+def summary(heading: str, workloads: Iterable[Workload], rows: list[Row]) -> str:
+    """Return the goals of all workloads: what must be, and beside it the ambition."""
+    measured = {row.workload for row in rows}
+    lines = [heading]
+    counts = {True: 0, False: 0, None: 0}
+    for workload in [workload for workload in workloads if workload.name in measured]:
+        for at, metric in enumerate(workload.measure.metrics):
+            of_metric = [verdict for verdict in verdicts(workload, rows) if verdict.goal.metric == at]
+            cells = [f"{verdict.goal.label} {verdict.asked}: {verdict.said}" for verdict in of_metric]
+            for verdict in of_metric:
+                if verdict.goal.label == "must":
+                    counts[verdict.met] += 1
+            if cells:
+                lines.append(f"  {workload.name + ', ' + metric.name:<40} {'; '.join(cells)}")
+    lines.append(f"  must: {counts[True]} met, {counts[False]} missed, {counts[None]} not measured")
+    return "\n".join(lines)
+
+
 def compare(earlier: dict[str, Any], rows: list[Row]) -> str:
     """Return what changed since an earlier run; a change within the spread of either is not one."""
     before = {
-        (row["workload"], row["contender"], row["metric"]): Row.from_document(row) for row in earlier["rows"]
+        (row["workload"], row["contender"], row["metric"], row.get("loop", "asyncio")): Row.from_document(row)
+        for row in earlier["rows"]
     }
     about = earlier["about"]
     lines = [f"against {about['python']} on {about['loop']}, {about['when']}"]
     for row in rows:
-        old = before.get((row.workload, row.contender, row.metric))
+        old = before.get((row.workload, row.contender, row.metric, row.loop))
         if old is None or not old.complete or not row.complete:
             continue
         ratio = row.median / old.median if old.median else float("nan")
         noise = max(row.spread, old.spread, 0.02)
         verdict = "" if not abs(ratio - 1) > noise else "less" if ratio < 1 else "more"
         lines.append(
-            f"  {row.workload + ' · ' + row.contender:<52} {row.metric:<18} {_figure(old.median):>9} → "
-            f"{_figure(row.median):>9} {row.unit:<3} {ratio:6.2f} × {verdict}"
+            f"  {row.workload + ' · ' + row.contender:<52} {row.metric:<18} {figure(old.median):>9} → "
+            f"{figure(row.median):>9} {row.unit:<3} {ratio:6.2f} × {verdict}"
         )
     return "\n".join(line.rstrip() for line in lines)
 
@@ -116,51 +144,9 @@ def _line(label: str, width: int, *figures: str) -> str:
     return f"{label:<{width + 11}}{columns}"
 
 
-def _floor(rows: list[Row]) -> Row | None:
-    return next((row for row in rows if row.role == "floor" and row.complete), None)
-
-
-def _best_peer(rows: list[Row], *, higher: bool) -> Row | None:
-    peers = [row for row in rows if row.role == "peer" and row.complete]
-    if not peers:
-        return None
-    return max(peers, key=lambda row: row.median) if higher else min(peers, key=lambda row: row.median)
-
-
-def _ratio(row: Row, to: Row) -> float | None:
-    """Return the median of the ratios within each round."""
-    pairs = [one / other for one, other in zip(row.samples, to.samples, strict=False) if other]
-    return statistics.median(pairs) if pairs else None
-
-
 def _times(row: Row, to: Row | None) -> str:
-    ratio = None if to is None else _ratio(row, to)
-    return "" if ratio is None else f"{ratio:.2f}"
-
-
-def _judged(goal: Goal, rows: list[Row], unit: str, *, higher: bool) -> list[str]:
-    ours = next((row for row in rows if row.role == "ours" and row.complete), None)
-    if ours is None:
-        return []
-    value: float | None
-    if goal.of is None:
-        value, said = ours.median, f"{_figure(goal.bound)} {unit}"
-    else:
-        other = (
-            _floor(rows)
-            if goal.of == "floor"
-            else _best_peer(rows, higher=higher)
-            if goal.of == "best peer"
-            else next((row for row in rows if row.contender == goal.of and row.complete), None)
-        )
-        if other is None:
-            return [f"    {goal.label:<8} {goal.bound:g} × {goal.of}: not measured here"]
-        value, said = _ratio(ours, other), f"{goal.bound:g} × {other.contender}"
-        if value is None:
-            return [f"    {goal.label:<8} {said}: the other is 0"]
-    kept = value >= goal.bound if higher else value <= goal.bound
-    sign = ">=" if higher else "<="
-    return [f"    {goal.label:<8} {sign} {said}: {'kept' if kept else 'MISSED'} ({_figure(value)})"]
+    times = None if to is None else ratio(row, to)
+    return "" if times is None else f"{times:.2f}"
 
 
 def _absence(row: Row) -> str:
@@ -168,10 +154,4 @@ def _absence(row: Row) -> str:
 
 
 def _spread(row: Row) -> str:
-    return f"{'~' if row.spread > NOISY else ''}{row.spread:.0%}"
-
-
-def _figure(value: float) -> str:
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    return f"{'~' if row.noisy else ''}{row.spread:.0%}"

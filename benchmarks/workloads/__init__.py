@@ -8,14 +8,17 @@ from typing import Final
 __all__ = ["ORDER"]
 
 ORDER: Final = (
-    "async_map",
-    "sync_map",
-    "processes",
-    "one_call",
-    "pending",
-    "starts",
-    "size",
-    "idle",
-    "imports",
+    *(
+        "async_map",
+        "sync_map",
+        "processes",
+        "one_call",
+        "pending",
+        "starts",
+        "sizes",
+        "contention",
+        "service",
+    ),
+    *("idle", "imports"),
 )
 """The modules in the order of the report; others follow by name."""

@@ -100,9 +100,9 @@ def with_ray() -> Iterator[Mapping]:
 
 # Those that take seconds to start are given few rounds, and none with --quick.
 SLOW = {"ray": 2}
-WAYS: tuple[tuple[str, str | None, Callable[[], Iterator[Mapping]]], ...] = (
-    ("ProcessPoolExecutor.map", None, with_executor),
-    ("Pool.imap", None, with_imap),
+WAYS: tuple[tuple[str, str, Callable[[], Iterator[Mapping]]], ...] = (
+    ("ProcessPoolExecutor.map", "multiprocessing", with_executor),
+    ("Pool.imap", "multiprocessing", with_imap),
     ("joblib", "joblib", with_joblib),
     ("loky", "loky", with_loky),
     ("pebble", "pebble", with_pebble),
