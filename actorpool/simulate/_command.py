@@ -23,7 +23,7 @@ from ._choices import Choice, choices, read_policy, read_setting
 from ._families import FAMILIES, family
 from ._recorded import read_recording
 from ._svg import draw_costs, draw_course
-from ._table import summary, table
+from ._table import MEASURES, summary, table
 from ._units import parse_seconds
 
 if TYPE_CHECKING:
@@ -147,7 +147,28 @@ def _read(words: Sequence[str]) -> argparse.Namespace:
             help="draw demand, containers and backlog over time, a panel for each line of the table",
         ),
         options.add_argument(
-            "--plot-costs", metavar="FILE.svg", type=_picture, help="draw container time against p99 wait"
+            "--from",
+            dest="begin_s",
+            metavar="TIME",
+            type=_checked(parse_seconds),
+            default=0.0,
+            help="where that picture begins, such as 30min (default: 0)",
+        ),
+        options.add_argument(
+            "--to", dest="end_s", metavar="TIME", type=_checked(parse_seconds), help="where it ends"
+        ),
+        options.add_argument(
+            "--plot-costs",
+            metavar="FILE.svg",
+            type=_picture,
+            help="draw container time against waiting, a point for each line",
+        ),
+        options.add_argument(
+            "--against",
+            metavar="COLUMN",
+            choices=MEASURES,
+            default="p99",
+            help=f"what --plot-costs shows: {', '.join(MEASURES)} (default: p99)",
         ),
     ]
     options.add_argument(
@@ -209,9 +230,10 @@ def _carry_out(options: argparse.Namespace) -> list[Report]:
         )
     for place, choice in enumerate(lines, 1):
         reports.append(_simulated(choice, trace, options.seed, f"{place} of {len(lines)}"))
-    for path, draw in ((options.plot, draw_course), (options.plot_costs, draw_costs)):
-        if path is not None:
-            _write(path, draw(reports))
+    if options.plot is not None:
+        _write(options.plot, draw_course(reports, begin_s=options.begin_s, end_s=options.end_s))
+    if options.plot_costs is not None:
+        _write(options.plot_costs, draw_costs(reports, against=options.against))
     return reports
 
 

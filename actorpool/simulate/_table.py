@@ -6,17 +6,20 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from attrs import frozen
+
 from actorpool._core._counts import counted
+from actorpool.exception import InvalidError
 
 from ._units import duration_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ._report import Report
     from ._trace import Trace
 
-__all__ = ["front", "summary", "table"]
+__all__ = ["MEASURES", "Measure", "front", "measure_named", "summary", "table"]
 
 _HEADS: Final = (
     *("", "", "container time", "", "idle"),
@@ -27,15 +30,58 @@ _LEFT: Final = (0, 1)
 _MARK: Final = "*"
 
 
-def front(reports: Sequence[Report]) -> list[Report]:
-    """Return those that no other one beats, by less container time and no longer p99 wait or the other way round."""
-    return [report for report in reports if not any(_beats(other, report) for other in reports)]
+@frozen
+class Measure:
+    """One figure of a report that stands against its cost."""
+
+    title: str
+    """Its name, and what it is."""
+    of: Callable[[Report], float]
+    """The figure of a report; less is better."""
+    timed: bool = True
+    """Whether it is in seconds."""
 
 
-def _beats(one: Report, other: Report) -> bool:
-    ones = (one.container_seconds, one.wait_p99_s)
-    others = (other.container_seconds, other.wait_p99_s)
-    return ones != others and all(a <= b for a, b in zip(ones, others, strict=True))
+MEASURES: Final = {
+    "mean": Measure("mean wait", lambda report: report.wait_mean_s),
+    "p50": Measure("p50 wait: half of the inputs waited no longer", lambda report: report.wait_p50_s),
+    "p95": Measure("p95 wait: 95 of 100 inputs waited no longer", lambda report: report.wait_p95_s),
+    "p99": Measure("p99 wait: 99 of 100 inputs waited no longer", lambda report: report.wait_p99_s),
+    "max": Measure("longest wait", lambda report: report.wait_max_s),
+    "cold": Measure("cold starts, in % of the inputs", lambda report: 100 * report.cold_share, timed=False),
+    "starts": Measure("starts of containers", lambda report: float(report.starts), timed=False),
+}
+"""{name of a column: what it is}"""
+
+
+def measure_named(name: str) -> Measure:
+    """Return one of `MEASURES`.
+
+    Raises:
+        InvalidError: If there is none of that name.
+    """
+    if name not in MEASURES:
+        raise InvalidError(f"there is no measure '{name}'; there are {', '.join(MEASURES)}")
+    return MEASURES[name]
+
+
+def front(reports: Sequence[Report], *, against: str = "p99") -> list[Report]:
+    """Return those that no other one beats: none is cheaper and no worse, or as cheap and better.
+
+    Args:
+        reports: Reports of one trace.
+        against: What counts beside the cost: "mean", "p50", "p95", "p99" or "max" for the wait, "cold" or "starts".
+
+    Raises:
+        InvalidError: If there is no such measure.
+    """
+    figure = measure_named(against).of
+    points = [(report.container_seconds, figure(report)) for report in reports]
+    return [
+        report
+        for report, (cost, value) in zip(reports, points, strict=True)
+        if not any(a <= cost and b <= value and (a, b) != (cost, value) for a, b in points)
+    ]
 
 
 def summary(trace: Trace) -> str:
@@ -97,7 +143,7 @@ def table(reports: Sequence[Report]) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if not share or share >= 0.0995 else f"{100 * share:.2g} %"
+    return f"{100 * share:.0f} %" if not share or share >= 0.0995 else f"{100 * share:#.2g} %"
 
 
 def _notes(reports: Sequence[Report], *, starred: bool) -> list[str]:

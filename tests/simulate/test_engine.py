@@ -205,6 +205,12 @@ def test_the_course_is_the_mean_over_each_span() -> None:
     assert (0.5, *[1.0] * 7, 0.0, 0.0) == series.containers
     assert report.container_seconds == pytest.approx(sum(series.containers) * series.step_s)
 
+    part = report.series(points=3, begin_s=2.0, end_s=5.0)
+    assert (2.0, 1.0) == (part.begin_s, part.step_s)
+    assert ((1.0, 1.0, 1.0), (1.0, 0.0, 0.0)) == (part.demand, part.backlog)
+    with pytest.raises(InvalidError, match="would end at 2 s, and begin at 5 s"):
+        report.series(begin_s=5.0, end_s=2.0)
+
 
 def test_a_trace_must_be_in_order_and_whole() -> None:
     with pytest.raises(InvalidError, match="out of order"):

@@ -110,7 +110,7 @@ def test_a_course_has_a_panel_for_each_report() -> None:
 
     shown = texts(picture)
     assert "five <inputs> & more" == shown[0]
-    assert {"one", "two & three", "slots of the containers"} <= set(shown)
+    assert {"one", "two & three", "slots of containers"} <= set(shown)
     assert "45.0 s container time · 5 starts · wait 2.0 s mean, 2.0 s p99" in shown
     assert all(-1 <= number <= 900 for number in numbers(picture))
 
@@ -129,6 +129,29 @@ def test_costs_are_points_with_their_labels_and_the_front_is_joined() -> None:
     assert {"Mine", "cheap", "fast", "bad", "container time in seconds"} <= set(texts(picture))
     (joined,) = root.iter(f"{SVG}polyline")
     assert 2 == len(joined.attrib["points"].split())
+
+
+def test_other_figures_may_stand_against_the_cost() -> None:
+    reports = [
+        report("cold"),
+        report("warm", min_containers=1),
+        report("bad", window=5.0, buffer_containers=2),
+    ]
+
+    assert reports[:2] == front(reports, against="cold")
+    assert {"cold starts, in % of the inputs; left and below is better", "100"} <= set(
+        texts(draw_costs(reports, against="cold"))
+    )
+    assert "starts of containers; left and below is better" in texts(draw_costs(reports, against="starts"))
+    with pytest.raises(InvalidError, match="there is no measure 'colour'; there are mean, p50"):
+        draw_costs(reports, against="colour")
+
+
+def test_a_course_may_be_cut_out() -> None:
+    shown = texts(draw_course([report("one")], begin_s=10.0, end_s=30.0))
+
+    assert {"10 s", "20 s", "30 s"} <= set(shown)
+    assert "40 s" not in shown
 
 
 def test_many_points_in_one_place_keep_their_labels_apart() -> None:
