@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from attrs import evolve, frozen
 
-from actorpool import AutoscalerSettings
 from actorpool.simulate import Report, Trace, draw_costs, draw_course, family, simulate, table
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
@@ -43,9 +43,9 @@ class Sweep:
         label = f"{self.setting}={value:g}{' s' if self.setting == 'scaledown_window' else ''}"
         if self.setting == "target_inputs":
             return simulate(trace, target_inputs=int(value), label=label)
-        number = value if self.setting == "scaledown_window" else int(value)
-        settings: AutoscalerSettings = evolve(trace.settings, **{self.setting: number})
-        return simulate(trace, settings, label=label)
+        # Any: `evolve` cannot know which value goes with which field.
+        change: dict[str, Any] = {self.setting: value if self.setting == "scaledown_window" else int(value)}
+        return simulate(trace, evolve(trace.settings, **change), label=label)
 
     def pictures(self, load: float = 1.0) -> dict[str, str]:
         """Return {name of a file: its text}."""
