@@ -337,9 +337,7 @@ class Parent:
 
     def _hear(self, message: Answer | Item | Ended) -> None:
         if isinstance(message, Item):
-            feed = self._feeds.get(message.number)
-            if feed is not None:
-                feed.put(decode(message.value))
+            self._pass_on(message)
             return
         if isinstance(message, Answer):
             asked = self._questions.get(message.number)
@@ -358,6 +356,18 @@ class Parent:
             pool.refusal = value
             pool.retired = True
         pool.settle(input, state, value)
+
+    def _pass_on(self, message: Item) -> None:
+        number = message.number
+        feed = self._feeds.get(number)
+        if feed is None or feed.pass_on(message.value):
+            return
+        del self._feeds[number]
+        pool, input = self._live.pop(number, (None, None))
+        if pool is not None and input is not None:
+            self._port.tell(CloseStream(number))
+            self._port.tell(Cancel(number))
+            pool.settle(input, FAILED, feed.failure)
 
 
 @define(frozen=True)

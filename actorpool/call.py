@@ -276,6 +276,8 @@ class _Race(Generic[T]):
         """Wait no more for those that go on."""
         for call in self._calls:
             call._dispatcher.remove_sink(call._at(0), self._sink)
+        # It refers to this object, which is not to wait for the garbage collector.
+        del self._sink
 
     def results(self) -> list[T]:
         """Return the results, or raise the first failure."""

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from actorpool._wire._codec import decode
+from actorpool._wire._faults import WireError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actorpool._host._stream import Stream
+    from actorpool._wire._blobs import Payload
 
 __all__ = ["Feed"]
 
@@ -23,7 +27,7 @@ class Feed:
     Threads: `put` is the host's; credit is given on the consumer's.
     """
 
-    __slots__ = ("_fed", "_give", "_given", "_stream")
+    __slots__ = ("_fed", "_give", "_given", "_stream", "failure")
 
     def __init__(self, stream: Stream, give: Callable[[int], object]) -> None:
         """Connect to `stream`, whose producer begins with credit for `stream.bound` items.
@@ -36,6 +40,8 @@ class Feed:
         self._give = give
         self._given = stream.bound
         self._fed = 0
+        self.failure: WireError | None = None
+        """Why an item could not be handed over; the generator is to be ended then."""
         stream.connect(self._has_room)
 
     def put(self, item: Any) -> None:
@@ -43,6 +49,17 @@ class Feed:
         self._stream.feed(item)
         # Afterwards, so that the consumer's count of what it took is never too high.
         self._fed += 1
+
+    def pass_on(self, item: Payload) -> bool:
+        """Read and hand over an item; return whether that could be done. What comes later is dropped then."""
+        if self.failure is None:
+            try:
+                self.put(decode(item))
+            except WireError as error:
+                # The user's objects say how they are read; and how they are sent further, in a third process.
+                self.failure = error
+                return False
+        return True
 
     def _has_room(self) -> None:
         stream = self._stream

@@ -28,7 +28,7 @@ from actorpool._core._input import CANCELLED, FAILED, PENDING, RUNNING, Input
 from actorpool._core._recycling import Weight
 from actorpool._host._sockets import SocketWatch, open_socket_watch
 from actorpool._wire import _messages as wire
-from actorpool._wire._codec import decode, encode_arguments
+from actorpool._wire._codec import encode_arguments
 from actorpool._wire._connection import Connection
 from actorpool._wire._errors import decode_error
 from actorpool._wire._faults import ConnectionClosed, EncodeError, WireError
@@ -339,8 +339,8 @@ class ProcessContainer:
                 self._end_input(message)
             case wire.Item(number=number, value=value):
                 feed = self._feeds.get(number)
-                if feed is not None:
-                    feed.put(decode(value))
+                if feed is not None and not feed.pass_on(value):
+                    self._interrupt(self._running[number])
             case wire.Output(stream=stream, line=line):
                 forward_line(self._name, stream, line)
             case wire.Record(fields=fields):
@@ -356,9 +356,7 @@ class ProcessContainer:
                     self._release(number)
             case wire.Stopped():
                 pass
-            case _ if self._served is not None and self._served.receive(message):
-                pass
-            case _:
+            case _ if self._served is None or not self._served.receive(message):
                 self._unhear(WireError(f"a {type(message).__name__} is no message of a worker"))
 
     def _end_input(self, message: wire.Ended) -> None:
@@ -367,8 +365,10 @@ class ProcessContainer:
             if self._ahead.take(message.number) is not None:
                 self._release(message.number)  # cancelled before it began
             return
+        feed = self._feeds.get(message.number)
+        failure = None if feed is None else feed.failure
         self._release(message.number)
-        following = self._complete(input, *outcome_of(message))
+        following = self._complete(input, *(outcome_of(message) if failure is None else (FAILED, failure)))
         if following is not None:
             self._send(following)
         else:

@@ -300,6 +300,37 @@ async def ado_leave(path: str) -> Any:
         return items, await anext(results)
 
 
+@app.function(backend="local")
+def unreadable() -> Iterator[object]:
+    yield 1
+    yield Unreadable()
+    yield 2
+
+
+class Unreadable:
+    """Can be sent, and not be read."""
+
+    def __reduce__(self) -> Any:
+        return int, ("no number",)
+
+
+def do_read_badly() -> Any:
+    items = unreadable.remote_gen()
+    first = next(items)
+    try:
+        next(items)
+    except modal.exception.Error as error:
+        return first, str(error)
+    return first, "read"
+
+
+def do_late(path: str) -> Any:
+    """Wait for a file, and call then for the first time."""
+    while not Path(path).exists():
+        time.sleep(0.01)
+    return slow_double.remote(4), list(slow_double.map([1, 2]))
+
+
 def do_slow_consumer(path: str) -> int:
     """Take one item, and see how far the generator gets meanwhile."""
     stream = count_in.remote_gen(path, 1_000_000)

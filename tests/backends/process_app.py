@@ -146,6 +146,20 @@ def count(n: int) -> Iterator[int]:
     yield from range(n)
 
 
+class Unreadable:
+    """Can be sent, and not be read."""
+
+    def __reduce__(self) -> Any:
+        return int, ("no number",)
+
+
+@app.function(max_containers=1)
+def count_badly() -> Iterator[object]:
+    yield 1
+    yield Unreadable()
+    yield 2
+
+
 @app.function()
 async def acount(n: int) -> AsyncIterator[int]:
     for number in range(n):

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import actorpool as modal
-from actorpool.exception import ContainerDiedError, FunctionTimeoutError, InvalidError
+from actorpool.exception import ContainerDiedError, Error, FunctionTimeoutError, InvalidError
 from tests.api.support import sleep
 from tests.backends import process_app as users
 from tests.backends.process_app import app
@@ -272,5 +272,18 @@ def test_each_container_logs_at_the_levels_of_its_start(run: Run, caplog: pytest
                 caplog.set_level(level, "users.own")
                 caplog.set_level(level + 1)
                 assert [level, level + 1] == await users.levels.remote.aio("users.own", "")
+
+    run(main)
+
+
+def test_an_item_that_cannot_be_read_ends_the_generator_with_that(run: Run) -> None:
+    async def main() -> None:
+        async with app.run():
+            items = users.count_badly.remote_gen.aio()
+            assert 1 == await anext(items)
+            with pytest.raises(Error, match="no number"):
+                await anext(items)
+            assert [0, 1, 2] == [item async for item in users.count.remote_gen.aio(3)]
+            assert 0 == users.count_badly.statistics().running
 
     run(main)

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ def host_name(request: pytest.FixtureRequest) -> str:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    for _ in range(2_000):
+    for _ in range(1_000):
         if condition():
             return
         await sleep(0.005)
@@ -143,6 +145,46 @@ def test_leaving_a_generator_or_a_map_early_ends_it(run: Run, tmp_path: Path) ->
             # 1,024 items may wait, and one is in the generator's hands.
             reached = await users.run_sync.remote.aio("slow_consumer", str(tmp_path / "slow"))
             assert 1_023 <= reached <= 1_025
+
+    run(main)
+
+
+def test_an_item_that_cannot_be_read_ends_the_generator_with_that(run: Run) -> None:
+    async def main() -> None:
+        async with app.run():
+            first, said = await users.run_sync.remote.aio("read_badly")
+            assert 1 == first
+            assert "no number" in said
+            await until(partial(at_rest, users.unreadable))
+
+    run(main)
+
+
+def test_calls_are_accepted_while_the_app_drains(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "go"
+
+    async def main() -> None:
+        async with app.run():
+            call = await users.run_sync.spawn.aio("late", str(path))
+            await until(lambda: users.run_sync.get_current_stats().num_running_inputs == 1)
+            threading.Timer(0.3, path.touch).start()
+        assert (8, [2, 4]) == await call.get.aio()
+
+    run(main)
+
+
+def test_nothing_is_kept_of_calls_that_are_over(run: Run) -> None:
+    async def main() -> None:
+        async with app.run():
+            for function, step in product((users.run_sync, users.run_async), ("spawn", "remote", "generate")):
+                await function.remote.aio(step, *([] if step == "spawn" else [3]))
+            for function in (users.run_sync, users.run_async):
+                for container in function.source.bind().supervisor.dispatcher.read(
+                    lambda pool: pool.containers()
+                ):
+                    served = container.handle._backend._served
+                    await until(lambda served=served: not served._spawned)
+                    assert ({}, {}, {}) == (served._under, served._queues, served._found)
 
     run(main)
 
