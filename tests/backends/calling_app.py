@@ -346,6 +346,8 @@ def do_slow_consumer(path: str) -> int:
 
 def do_limits() -> Any:
     """Go beyond a limit, spawned and called; and map, which waits for room."""
+    # Its container is there then.
+    narrow.remote(0.0)
     calls = [narrow.spawn(0.5), narrow.spawn(0.0), narrow.spawn(0.0)]
     errors = [refused_by(narrow.spawn)]
     waiting = threading.Thread(target=lambda: narrow.remote(0.0))

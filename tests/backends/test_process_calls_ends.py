@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 import os
 import threading
 from collections.abc import Callable
@@ -183,7 +184,7 @@ def test_nothing_is_kept_of_calls_that_are_over(run: Run) -> None:
                     lambda pool: pool.containers()
                 ):
                     served = container.handle._backend._served
-                    await until(lambda served=served: not served._spawned)
+                    await until(partial(operator.not_, served._spawned))
                     assert ({}, {}, {}) == (served._under, served._queues, served._found)
 
     run(main)
