@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from . import exception as exception
 from ._batched import batched as batched
+from ._core._adaptive import AdaptivePolicy as AdaptivePolicy
 from ._core._config import AutoscalerSettings as AutoscalerSettings
 from ._core._config import Limits as Limits
 from ._core._config import Recycle as Recycle
@@ -48,6 +49,7 @@ from .schedule import Cron as Cron
 from .schedule import Period as Period
 
 __all__ = [
+    "AdaptivePolicy",
     "App",
     "AutoscalerSettings",
     "Cls",

@@ -25,7 +25,7 @@ from actorpool._core._counts import Estimates, PoolCounts
 from actorpool._core._flow import CONTROL, ROOM, SCALING
 from actorpool._core._input import CANCELLED, FAILED, RUNNING, SUCCEEDED, TIMED_OUT, Input
 from actorpool._core._losses import Losses
-from actorpool._core._scaling import Decision, Snapshot
+from actorpool._core._scaling import Decision, Snapshot, breaks_contract
 from actorpool._core._start_failures import EarlyDeaths, StartFailures
 
 if TYPE_CHECKING:
@@ -243,13 +243,6 @@ class Pool(Losses):
         # Invariant: demand never waits for nobody.
         least = max(self.settings.min_containers, 1 if self._backlog.count else 0)
         start = max(0, decision.start, least - self.size)
-        bound = self.settings.max_containers
-        overruled = (
-            start > decision.start
-            or (bound is not None and start > max(0, bound - self.size))
-            or decision.cancel > event.seen.starting
-            or decision.stop > event.seen.idle
-        )
         start = start if room is None else min(start, room)
         if self.crowded:
             # Threads that others wait for are not taken for a buffer.
@@ -259,17 +252,10 @@ class Pool(Losses):
         if start > _START_WAVE:
             start = _START_WAVE
             self.attention |= SCALING
-        cancels = min(decision.cancel, len(self._starting))
-        overruled = overruled or cancels > max(0, self.size - least)
-        for _ in range(max(0, min(cancels, self.size - least))):
+        for _ in range(max(0, min(decision.cancel, len(self._starting), self.size - least))):
             self._stop(next(reversed(self._starting)), effects)
-        wanted_stops = min(decision.stop, self._placement.idle)
-        stops = max(0, min(wanted_stops, self.size - least))
-        overruled = overruled or stops < wanted_stops
-        overdue = self._overdue(now, start) - stops
-        if overdue > 0:
-            overruled = True
-            stops += overdue
+        stops = max(0, min(decision.stop, self._placement.idle, self.size - least))
+        stops = max(stops, self._overdue(now, start))
         for container in self._oldest_idle(stops):
             self._stop(container, effects)
         if stops:
@@ -277,7 +263,7 @@ class Pool(Losses):
             self.attention |= SCALING
         for _ in range(start):
             self._start(now, effects)
-        self.overruled += overruled
+        self.overruled += breaks_contract(decision, event.seen)
         self._set_alarms(decision, event.seen, now)
 
     def _ticked(self, event: fx.Ticked, now: float, effects: list[fx.Effect]) -> None:

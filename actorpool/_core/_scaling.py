@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from actorpool._core._config import AutoscalerSettings
 
 __all__ = [
+    "UNNOTICED_S",
     "Decision",
     "EventName",
     "PolicyChoice",
@@ -36,6 +37,7 @@ __all__ = [
     "ScalingRecord",
     "Snapshot",
     "WindowPolicy",
+    "breaks_contract",
     "policy_factory",
     "takes_events",
     "with_events",
@@ -154,6 +156,27 @@ class ScalingPolicy(Protocol):
         ...
 
 
+def breaks_contract(decision: Decision, seen: Snapshot) -> bool:
+    """Return whether a pool has to do otherwise than a decision says, by what the policy saw when it decided."""
+    settings = seen.settings
+    count = seen.ready + seen.starting
+    demand = seen.running + seen.pending
+    least = max(settings.min_containers, 1 if seen.pending else 0)
+    start, less = max(0, decision.start), max(0, decision.cancel) + max(0, decision.stop)
+    held = max(
+        settings.min_containers,
+        -(-demand // seen.target_inputs) + settings.buffer_containers if demand else 0,
+    )
+    return (
+        decision.cancel > seen.starting
+        or decision.stop > seen.idle
+        or count + start < least
+        or (less > 0 and count - less < least)
+        or (settings.max_containers is not None and start > max(0, settings.max_containers - count))
+        or decision.stop < min(seen.expired, count + start - decision.cancel - held)
+    )
+
+
 PolicyChoice: TypeAlias = "ScalingPolicy | Callable[[], ScalingPolicy]"
 """What `policy=` takes: a policy, of which each pool gets a copy, or what makes one for each pool."""
 
@@ -201,9 +224,11 @@ def _ignore(now: float, seconds: float) -> None:
 # A container that would be busy for less than this before the backlog is gone is not worth its start: ten times
 # what the start of a thread takes.
 _WORTHWHILE_S: Final = 0.001
-# A backlog that running slots drain within this time starts nothing. Longer, and inputs wait noticeably longer than
-# if each had started a container: see benchmarks/scaling.
-_UNNOTICED_S: Final = 0.01
+UNNOTICED_S: Final = 0.01
+"""A backlog that running slots drain within this time, in seconds, starts nothing.
+
+Longer, and inputs wait noticeably longer than if each had started a container: see benchmarks/scaling.
+"""
 # So many containers find out how long inputs take, before more are started for inputs of unknown length.
 _TRIAL: Final = 8
 # Starts under way are called off beyond this factor and summand of what is needed: with fewer to spare, the next peak
@@ -305,17 +330,17 @@ class WindowPolicy:
         service = max(s.service_s, s.quiet_s)
         if service <= 0:
             return 0
-        left = s.pending - s.running * min(s.startup_s, _UNNOTICED_S) / service
+        left = s.pending - s.running * min(s.startup_s, UNNOTICED_S) / service
         if left <= 0:
             return 0
-        moment = max(self.worthwhile_s, min(s.startup_s, _UNNOTICED_S))
+        moment = max(self.worthwhile_s, min(s.startup_s, UNNOTICED_S))
         return min(math.ceil(left), math.ceil(left * service / moment))
 
     def _wake_at(self, s: Snapshot, held: bool, *, idle_left: int, count: int, floor: int) -> float | None:
         """Return when to look again: when a held backlog should have moved, when an idle one expires."""
         instants: list[float] = []
         if held:
-            moment = max(min(s.startup_s, _UNNOTICED_S), s.service_s or 0.0, self.worthwhile_s)
+            moment = max(min(s.startup_s, UNNOTICED_S), s.service_s or 0.0, self.worthwhile_s)
             instants.append(s.now + (self.worthwhile_s if s.service_s is None else moment))
         if idle_left > 0 and s.oldest_idle_since is not None:
             window = s.settings.scaledown_window

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve, frozen
 
+from actorpool._core._adaptive import AdaptivePolicy
 from actorpool._core._config import AutoscalerSettings, Concurrency
 from actorpool._core._scaling import WindowPolicy, policy_factory
 from actorpool.exception import InvalidError
@@ -149,17 +150,23 @@ def read_setting(word: str) -> tuple[str, _Values]:
         raise InvalidError(f"{name}: {error}") from None
 
 
+# Those that come with the package, by the names that a command line has for them.
+_POLICIES: Final[dict[str, PolicyChoice]] = {"window": WindowPolicy, "adaptive": AdaptivePolicy}
+
+
 def read_policy(word: str) -> tuple[str, PolicyChoice]:
-    """Read "window" or "module:name" as a policy; the module is looked for in the current folder, too.
+    """Read "window", "adaptive" or "module:name" as a policy; the module is looked for in the current folder, too.
 
     Raises:
         InvalidError: If there is no such policy.
     """
-    if word == "window":
-        return word, WindowPolicy
+    if word in _POLICIES:
+        return word, _POLICIES[word]
     place, colon, name = word.partition(":")
     if not colon or not place or not name:
-        raise InvalidError(f"there is no policy '{word}'; write window, or module:name for one of yours")
+        raise InvalidError(
+            f"there is no policy '{word}'; write window, adaptive, or module:name for one of yours"
+        )
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)

@@ -284,3 +284,11 @@ def test_a_copy_of_a_policy_that_learns_goes_on_alone() -> None:
     rig.submit()
     rig.look()
     assert (1, 2) == (len(copy.told), len(policy.told))
+
+
+def test_what_came_while_the_policy_was_deciding_does_not_make_its_decision_overruled() -> None:
+    rig = Rig(policy=Passive())
+    seen = rig.pool.snapshot(0.0)
+    rig.submit()
+    rig.tell(fx.Decided(Decision(), seen))
+    assert (1, 0) == (rig.pool.size, rig.pool.overruled)

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The constants of `AdaptivePolicy`, each with the reason for its value (pure).
+
+The figures come from sweeps over simulated workloads; `benchmarks/scaling/SWEEP.md` is their table.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+__all__ = ["Tuning"]
+
+
+@frozen(kw_only=True)
+class Tuning:
+    """Constants; all but the first are of no concern to a user."""
+
+    wait_price: float = 6.0
+    """What a second of an input's waiting is worth, in idle windows of a container: the window says what a user gives
+    for not waiting."""
+    start_price: float = 0.15
+    """What a start costs beyond its start-up time, in idle windows; it bounds how often containers come and go."""
+    burst_price: float = 10.0
+    """What a second of waiting is worth when a backlog is sized, in container-seconds."""
+    up_margin: float = -0.4
+    """Standard deviations less than the price asks for that are started ahead of demand: to start for what may not
+    come is dearer than to keep what is there."""
+    memory: int = 64
+    """Gaps remembered of each step of demand."""
+    fewest: int = 6
+    """With fewer gaps nothing is known of a step."""
+    prior: float = 0.5
+    """So many gaps more than are remembered are supposed, of any length up to the window."""
+    fewest_cycles: int = 4
+    """With fewer gaps a clock is not believed."""
+    focus: float = 1.25
+    """Demand comes by the clock if the longest gap considered is at most this factor of the shortest."""
+    hits: float = 0.5
+    """Containers are started ahead only for levels of which keeping bridges at least this share of the gaps."""
+    least_wait: float = 0.3
+    """An input for which there is no container waits for one of the others, at least for this share of a start-up
+    time."""
+    spare_factor: float = 1.0
+    """Starts under way are called off beyond what is needed and this factor of it,"""
+    spare: int = 3
+    """or this many, whichever is more."""
