@@ -20,7 +20,7 @@ from attrs import frozen
 
 from actorpool._actors._identity import CallIdentity
 from actorpool._core._input import NEW, SUCCEEDED, Input
-from actorpool._core._ordering import NOTHING, Reassembly
+from actorpool._core._ordering import Reassembly
 from actorpool._host._base import HostClosedError, current_host
 from actorpool._host._bridge import ThreadSignal
 from actorpool._host._context import current_input
@@ -70,12 +70,10 @@ class MapRun:
         self._context = copy_context()
         self._parent = current_input.get()
         self._identity = CallIdentity()
-        self.window: Reassembly[Input] = Reassembly(
+        self.window = Reassembly(
             ordered=options.ordered, in_flight=limits.map_in_flight, buffered=limits.map_buffered
         )
         self.finished: deque[Input] = deque()
-        # {index: input in flight}, so that leaving early can cancel them.
-        self._live: dict[int, Input] = {}
         # Accepted by the window, but refused by the pool, whose backlog is full.
         self._held: list[Input] = []
         self._asked_for_room = False
@@ -103,17 +101,19 @@ class MapRun:
             return
         drawn: list[Input] = []
         target, kwargs, context, parent = self._target, self._kwargs, self._context, self._parent
-        sink, now = self._sink, time.monotonic
+        sink, identity, now = self._sink, self._identity, time.monotonic
+        index = self.window.started
         ended = False
         until = now() + _DRAW_S
         for args in arguments:
-            drawn.append(Input(target, args, kwargs, context, sink, parent))
+            drawn.append(Input(target, args, kwargs, context, sink, parent, False, index, identity))
+            index += 1
             room -= 1
             if not room or now() > until:
                 break
         else:
             ended = self.feeder is None or self.feeder.ended
-        self._number(drawn)
+        self.window.start(drawn)
         self.send(drawn)
         if ended:
             self.window.exhaust()
@@ -129,16 +129,6 @@ class MapRun:
     def stalled(self) -> bool:
         """Whether only a notification can bring the map forward."""
         return not self.finished and (self._held != [] or self.window.room() <= 0) and not self.window.done
-
-    def _number(self, drawn: list[Input]) -> None:
-        if drawn:
-            index = self.window.started(len(drawn))
-            live, identity = self._live, self._identity
-            for input in drawn:
-                input.index = index
-                input.identity = identity
-                live[index] = input
-                index += 1
 
     def send(self, inputs: list[Input]) -> None:
         """Hand inputs to the pool; what it has no room for is held back until it has.
@@ -183,12 +173,10 @@ class MapRun:
 
     def collect(self) -> None:
         """Move what has finished into the window."""
-        finished, window, live = self.finished, self.window, self._live
-        while finished:
-            input = finished.popleft()
-            index = input.index
-            del live[index]
-            window.finished(index, input)
+        finished = self.finished
+        if finished:
+            # What comes in meanwhile, from another thread, is for the next time.
+            self.window.finish([finished.popleft() for _ in range(len(finished))])
 
     def failure_of(self, input: Input) -> Exception:
         """Return the exception of an input that failed if the caller asked for that; else raise it."""
@@ -201,9 +189,9 @@ class MapRun:
         """Cancel whatever is still in flight: nobody will take its result."""
         waiter = self._room_found if self._asked_for_room or self._held else None
         self._held = []
-        live, self._live = self._live, {}
-        if live or waiter is not None:
-            self._dispatcher.abandon(list(live.values()), reason, waiter)
+        unfinished = self.window.unfinished()
+        if unfinished or waiter is not None:
+            self._dispatcher.abandon(unfinished, reason, waiter)
 
     def _sink(self, input: Input) -> None:
         self.finished.append(input)
@@ -224,12 +212,12 @@ def iterate(binding: Binding, arguments: Iterable[tuple[Any, ...]], options: Map
         run.absorb(source)
         while True:
             item = take()
-            if item is NOTHING:
+            if item is None:
                 if window.done:
                     return
                 run.waiting = True
                 run.absorb(source)
-                if (item := take()) is NOTHING:
+                if (item := take()) is None:
                     run.check_refusal()
                     if run.stalled:
                         signal.wait()
@@ -265,12 +253,12 @@ async def iterate_async(
         run.absorb(source)
         while True:
             item = take()
-            if item is NOTHING:
+            if item is None:
                 if window.done:
                     return
                 run.waiting = True
                 run.absorb(source)
-                if (item := take()) is NOTHING:
+                if (item := take()) is None:
                     run.check_refusal()
                     if run.stalled or (feeder is not None and not window.done):
                         await signal.wait()

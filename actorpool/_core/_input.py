@@ -85,6 +85,7 @@ class Input:
         parent: Input | None = None,
         spawned: bool = False,
         index: int = 0,
+        identity: Any = None,
     ) -> None:
         self.target: Any = target
         """The function or method it is for; messages show it by `str`."""
@@ -111,7 +112,7 @@ class Input:
         """The backend's means to reach the running work; None before and after."""
         self.successor: Input | None = None
         """The record of the next attempt, when a timed-out attempt still holds its slot."""
-        self.identity: Any = None
+        self.identity: Any = identity
         """The id of its call, which the inputs of one call share; None until somebody asks for it."""
         self.stream: Any = None
         """Where the items of a generator go, if that is what it is; such an input is never tried again."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reassembly: how far a map may run ahead, and in which order its results come out (pure).
 
-One map owns one `Reassembly`. Inputs are numbered from 0 in the order in which they start; each passes
-through three states and is counted in exactly one of them:
+One map owns one `Reassembly`. Inputs are counted from 0 in the order in which they start; each passes through
+three states and is counted in exactly one of them:
 
     in flight ──finished──► waiting ──take──► taken
 
@@ -11,37 +11,28 @@ are in flight or waiting. So a slow consumer, or one slow input at the head of a
 at the second bound instead of letting results pile up. The map cannot stall for good: with nothing in
 flight every waiting result can be taken, in its order, and taking makes room.
 
-This is on the path of every input: no object is built per operation, counts are plain attributes, and
-the checks for our own mistakes are those the bookkeeping needs anyway.
+This is on the path of every input. An input is its own place in the order: an ordered map keeps its inputs in a queue
+and looks whether the first of them has its outcome, so that nothing is sorted or looked up.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from enum import Enum
-from typing import Final, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING
 
 from actorpool._core._config import check_count
+from actorpool._core._input import SUCCEEDED
 from actorpool.exception import InternalError
 
-__all__ = ["NOTHING", "Nothing", "Reassembly"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-T = TypeVar("T")
+    from actorpool._core._input import Input
 
-
-class _Nothing(Enum):
-    NOTHING = "NOTHING"
-
-    def __repr__(self) -> str:
-        return "NOTHING"
+__all__ = ["Reassembly"]
 
 
-Nothing: TypeAlias = Literal[_Nothing.NOTHING]
-NOTHING: Final = _Nothing.NOTHING
-"""What `Reassembly.take` returns when no result can be delivered; never a result itself."""
-
-
-class Reassembly(Generic[T]):
+class Reassembly:
     """The window and the reorder buffer of one map.
 
     Args:
@@ -51,6 +42,7 @@ class Reassembly(Generic[T]):
             the place of an input in flight, so never more than `in_flight + buffered` results wait.
 
     Attributes:
+        started: How many inputs were started so far, which is the index of the next one.
         in_flight: How many inputs are started and not finished.
         waiting: How many results are finished and not taken.
 
@@ -59,16 +51,14 @@ class Reassembly(Generic[T]):
     """
 
     __slots__ = (
-        "_arrived",
         "_bound",
         "_exhausted",
-        "_held",
+        "_flying",
         "_ordered",
-        "_running",
-        "_started",
-        "_taken",
+        "_queue",
         "_window",
         "in_flight",
+        "started",
         "waiting",
     )
 
@@ -77,28 +67,26 @@ class Reassembly(Generic[T]):
         self._window = check_count("in_flight", in_flight, least=1)
         self._bound = in_flight + check_count("buffered", buffered, least=0)
         self._exhausted = False
-        # Invariant: _taken + waiting + in_flight == _started, the index that starts next.
-        self._started = 0
-        self._taken = 0
+        self.started = 0
         self.in_flight = 0
         self.waiting = 0
-        # Ordered only: {index: result}, waiting; `_taken` is the index that is delivered next.
-        self._held: dict[int, T] = {}
-        # Unordered only: waiting results as they finished, and the indices in flight.
-        self._arrived: deque[T] = deque()
-        self._running: set[int] = set()
+        # Ordered: what is not taken, in input order. Unordered: what waits, as it finished.
+        self._queue: deque[Input] = deque()
+        # Unordered only: {index: input in flight}.
+        self._flying: dict[int, Input] = {}
 
     def __repr__(self) -> str:
         order = "ordered" if self._ordered else "unordered"
+        taken = self.started - self.in_flight - self.waiting
         return (
             f"<Reassembly {order} in_flight={self.in_flight}/{self._window} waiting={self.waiting} "
-            f"taken={self._taken}{' exhausted' if self._exhausted else ''}>"
+            f"taken={taken}{' exhausted' if self._exhausted else ''}>"
         )
 
     @property
     def done(self) -> bool:
         """Whether nothing more will come: no further inputs, none in flight, no result waiting."""
-        return self._exhausted and self._started == self._taken
+        return self._exhausted and not self.in_flight and not self.waiting
 
     def room(self) -> int:
         """Return how many inputs may be started now."""
@@ -111,71 +99,65 @@ class Reassembly(Generic[T]):
             return behind
         return window
 
-    def started(self, count: int = 1) -> int:
-        """Count `count` further inputs as in flight and return the index of the first.
+    def start(self, inputs: Sequence[Input]) -> None:
+        """Count `inputs`, whose indices are the next ones, as in flight.
 
         Raises:
             InternalError: If there is no room for them; nothing is started then.
         """
+        count = len(inputs)
         in_flight = self.in_flight + count
-        if count < 1 or in_flight > self._window or in_flight + self.waiting > self._bound or self._exhausted:
+        if in_flight > self._window or in_flight + self.waiting > self._bound or self._exhausted:
             raise InternalError(f"{self!r} has room for {self.room()} inputs; {count} were started")
-        first = self._started
-        self._started = first + count
+        self.started += count
         self.in_flight = in_flight
-        if not self._ordered:
-            if count == 1:
-                self._running.add(first)
-            else:
-                self._running.update(range(first, first + count))
-        return first
+        if self._ordered:
+            self._queue.extend(inputs)
+        else:
+            self._flying.update((input.index, input) for input in inputs)
 
-    def finished(self, index: int, item: T) -> None:
-        """Hand in the result of input `index`.
+    def finish(self, inputs: Sequence[Input]) -> None:
+        """Count `inputs`, which have their outcomes, as waiting.
+
+        Args:
+            inputs: The record of the last attempt of each, in the order in which they finished.
 
         Raises:
-            InternalError: If that input is not in flight; nothing changes then.
+            InternalError: If one of them is not in flight; which of an ordered map's are is for the caller to know.
         """
-        if self._ordered:
-            if not self._taken <= index < self._started or index in self._held:
-                raise InternalError(f"{self!r}: input {index} finished, but it is not in flight")
-            self._held[index] = item
-        else:
-            if index not in self._running:
-                raise InternalError(f"{self!r}: input {index} finished, but it is not in flight")
-            self._running.remove(index)
-            self._arrived.append(item)
-        self.in_flight -= 1
-        self.waiting += 1
+        count = len(inputs)
+        if count > self.in_flight:
+            raise InternalError(f"{self!r}: {count} inputs finished, more than are in flight")
+        if not self._ordered:
+            flying = self._flying
+            for input in inputs:
+                if flying.pop(input.index, None) is None:
+                    raise InternalError(f"{self!r}: input {input.index} finished, but it is not in flight")
+            self._queue.extend(inputs)
+        self.in_flight -= count
+        self.waiting += count
 
-    def take(self) -> T | Nothing:
-        """Remove and return the next result that can be delivered, or `NOTHING`."""
+    def take(self) -> Input | None:
+        """Remove and return the next input whose outcome can be delivered; None if there is none."""
+        if not self.waiting:
+            return None
+        queue = self._queue
+        input = queue[0]
         if self._ordered:
-            item = self._held.pop(self._taken, NOTHING)
-            if item is NOTHING:
-                return NOTHING
-        elif self._arrived:
-            item = self._arrived.popleft()
-        else:
-            return NOTHING
-        self._taken += 1
+            # An attempt that was followed by another has its successor before its state says that it is over.
+            while input.state >= SUCCEEDED and input.successor is not None:
+                input = input.successor
+            if input.state < SUCCEEDED:
+                return None
+        queue.popleft()
         self.waiting -= 1
-        return item
+        return input
 
-    def take_ready(self) -> list[T]:
-        """Remove and return every result that can be delivered now, in the order of delivery."""
-        ready: list[T] = []
+    def unfinished(self) -> list[Input]:
+        """Return the inputs in flight."""
         if self._ordered:
-            held, index = self._held, self._taken
-            while index in held:
-                ready.append(held.pop(index))
-                index += 1
-        else:
-            ready.extend(self._arrived)
-            self._arrived.clear()
-        self._taken += len(ready)
-        self.waiting -= len(ready)
-        return ready
+            return [input for input in self._queue if not input.latest().done]
+        return list(self._flying.values())
 
     def exhaust(self) -> None:
         """Say that no further input will be started; saying it again changes nothing."""

@@ -113,7 +113,7 @@ class AsyncioTaskSlots:
         if task.done():
             return task.result()
         input.handle = task
-        if not getattr(work, "cr_suspended", True):
+        if not (eager or getattr(work, "cr_suspended", True)):
             # Cancelled before its first step, it will never begin and cannot report anything.
             self._unbegun[task] = input
             task.add_done_callback(self._never_begun, context=context)
