@@ -13,7 +13,13 @@ ROOT = Path(__file__).parents[2]
 Stages = tuple[tuple[str, ...], ...]
 """Arguments for pytest, one tuple per run; a mutant that survives one run goes into the next."""
 
-WIDE: Stages = (("tests/core",), ("tests/actors", "-m", "not slow"), ("tests/api", "-m", "not slow"))
+WIDE: Stages = (
+    ("tests/core",),
+    ("tests/actors", "-m", "not slow"),
+    ("tests/api", "-m", "not slow"),
+    # The whole "ci" profile of the simulation.
+    ("tests/simulation",),
+)
 
 GROUPS: dict[str, Stages] = {
     # The tests that fit best come first: most mutants do not live to see the others.

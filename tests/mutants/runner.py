@@ -189,7 +189,7 @@ def failure_of(tree: Path, stage: Sequence[str]) -> str | None:
         process.wait()
     if process.returncode == 0:
         return None
-    failed = [line for line in output.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    failed = [line for line in output.splitlines() if line.startswith(("FAILED tests/", "ERROR tests/"))]
     if process.returncode in (1, 2) and failed:
         return failed[0].partition(" - ")[0]
     if "Timeout" in output:
