@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast
 
@@ -17,7 +16,7 @@ from actorpool._actors._identity import call_id_of, identity_of, is_genuine
 from actorpool._backends._inside import in_container
 from actorpool._core._batch import Batch
 from actorpool._core._config import check_seconds
-from actorpool._core._input import FAILED, STATE_NAMES, SUCCEEDED, TIMED_OUT, Input
+from actorpool._core._input import FAILED, STATE_NAMES, TIMED_OUT, Input
 from actorpool._host._base import current_host
 from actorpool._host._bridge import ThreadWaiter
 from actorpool.exception import InvalidError, NotFoundError, OutputExpiredError
@@ -25,6 +24,7 @@ from actorpool.exception import InvalidError, NotFoundError, OutputExpiredError
 from ._binding import check_blocking, outcome_of
 from ._call_graph import graph_of
 from ._known_calls import known_calls
+from ._race import Race
 
 if TYPE_CHECKING:
     from actorpool._actors._identity import CallIdentity
@@ -226,7 +226,7 @@ class _Gather:
         Of calls that had failed before, the one named first is raised. A list of calls is an `InvalidError`.
         """
         waiter = ThreadWaiter()
-        race = _Race(calls, waiter.notify)
+        race = _race(calls, waiter.notify)
         try:
             for call in calls:
                 if not call._at(0).done:
@@ -234,7 +234,7 @@ class _Gather:
             waiter.wait()
         finally:
             race.leave()
-        return race.results()
+        return _results(calls, race)
 
     async def aio(self, *calls: FunctionCall[T]) -> list[T]:
         """Do the same on the running loop.
@@ -242,58 +242,27 @@ class _Gather:
         Cancellation: The inputs go on.
         """
         waiter = current_host().bridge.waiter()
-        race = _Race(calls, waiter.notify)
+        race = _race(calls, waiter.notify)
         try:
             await waiter.wait()
         finally:
             race.leave()
-        return race.results()
+        return _results(calls, race)
 
 
-class _Race(Generic[T]):
-    """Notifies once, when every one of several calls has its result or the first of them has failed."""
+def _race(calls: tuple[FunctionCall[T], ...], notify: Callable[[], object]) -> Race:
+    for thing in calls:
+        if not isinstance(thing, FunctionCall):
+            kind = type(thing).__name__
+            raise InvalidError(f"gather takes calls, not a {kind}; write FunctionCall.gather(*calls)")
+    return Race([(call._dispatcher, call._at(0)) for call in calls], notify)
 
-    def __init__(self, calls: tuple[FunctionCall[T], ...], notify: Callable[[], object]) -> None:
-        for thing in calls:
-            if not isinstance(thing, FunctionCall):
-                kind = type(thing).__name__
-                raise InvalidError(f"gather takes calls, not a {kind}; write FunctionCall.gather(*calls)")
-        self._calls = calls
-        self._notify = notify
-        self._lock = threading.Lock()
-        self._left = len(calls)
-        self._failed: Input | None = None
-        # One object, so that it can be taken away again.
-        self._sink = self._ended
-        if not calls:
-            notify()
-        for call in calls:
-            input = call._at(0)
-            if not call._dispatcher.add_sink(input, self._sink):
-                self._ended(input.latest())
 
-    def leave(self) -> None:
-        """Wait no more for those that go on."""
-        for call in self._calls:
-            call._dispatcher.remove_sink(call._at(0), self._sink)
-        # It refers to this object, which is not to wait for the garbage collector.
-        del self._sink
-
-    def results(self) -> list[T]:
-        """Return the results, or raise the first failure."""
-        for call in self._calls:
-            if call._at(0) is self._failed:
-                return [call._outcome(0, None)]
-        return [call._outcome(0, None) for call in self._calls]
-
-    def _ended(self, input: Input) -> None:
-        with self._lock:
-            self._left -= 1
-            if input.state != SUCCEEDED and self._failed is None:
-                self._failed = input
-            is_over = self._failed is not None or not self._left
-        if is_over:
-            self._notify()
+def _results(calls: tuple[FunctionCall[T], ...], race: Race) -> list[T]:
+    for call in calls:
+        if call._at(0) is race.failed:
+            return [call._outcome(0, None)]
+    return [call._outcome(0, None) for call in calls]
 
 
 class FunctionCall(Generic[R_co]):
