@@ -14,6 +14,7 @@ import gc
 import os
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ import trio.testing
 import uvloop
 
 from actorpool._host._virtual import VirtualTimeLoop, run_virtual_trio
+from tests import shared
 
 T = TypeVar("T")
 
@@ -34,6 +36,9 @@ VIRTUAL_HOST_NAMES = ["asyncio", *EAGER, "trio"]
 
 # libuv opens a pipe with the first loop of a process and keeps it: no test's leftover.
 uvloop.new_event_loop().close()
+
+# How long inputs in other processes have to come to rest, in seconds.
+_PATIENCE_S = 5.0
 
 _FDS = Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
 
@@ -107,7 +112,15 @@ def _trio_tasks() -> set[trio.lowlevel.Task]:
 
 
 async def settle() -> None:
-    """Return when every other task is blocked."""
+    """Return when every other task is blocked, and every input in another process."""
+    await _settle_here()
+    deadline = time.monotonic() + _PATIENCE_S
+    while not shared.quiet() and time.monotonic() < deadline:
+        time.sleep(0.0005)
+        await _settle_here()
+
+
+async def _settle_here() -> None:
     if trio.lowlevel.in_trio_run():
         await trio.testing.wait_all_tasks_blocked()
     else:

@@ -9,8 +9,32 @@ from typing import Any
 import pytest
 
 import actorpool as modal
+from tests import shared
+from tests.api import backend
 from tests.api.maps import square, square_in_thread
 from tests.hosts import Leftovers
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    backend.add_option(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    backend.use(config)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    backend.deselect(config, items)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    backend.report(config, terminalreporter)
+
+
+@pytest.fixture(autouse=True)
+def _shares_nothing_with_the_next() -> Iterator[None]:
+    yield
+    shared.forget()
 
 
 @pytest.fixture

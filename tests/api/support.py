@@ -17,10 +17,12 @@ import attrs
 import pytest
 
 import actorpool as modal
-from actorpool._host._base import Event, Waiter, current_host
+from actorpool._host._base import Event, current_host
 from actorpool._host._virtual import VirtualTimeLoop, run_virtual, run_virtual_trio
 from actorpool.exception import ResourceExhaustedError
 from tests.hosts import settle
+from tests.shared import Shared, SharedEvent
+from tests.stand_ins import LatchStandIn, elsewhere, now_there, sleep_there, wall_time_there
 
 T = TypeVar("T")
 
@@ -29,18 +31,28 @@ PATIENCE_S = 10.0
 
 
 def now() -> float:
-    """Return the running host's monotonic clock."""
+    """Return the running host's monotonic clock; in a container, its test's."""
+    if elsewhere():
+        return now_there()
     return current_host().now()
 
 
+def wall_time() -> float:
+    """Return the running host's wall clock, in Unix seconds; in a container, its test's."""
+    return wall_time_there() if elsewhere() else current_host().wall_time()
+
+
 async def sleep(seconds: float) -> None:
-    """Sleep on the running host; for virtual clocks."""
+    """Sleep on the running host, in a container on its test's; for virtual clocks."""
+    if elsewhere():
+        await sleep_there(seconds)
+        return
     await current_host().sleep(seconds)
 
 
 def event() -> Event:
-    """Return an event of the running host."""
-    return current_host().event()
+    """Return an event of the running host, which inputs anywhere can wait for and set."""
+    return SharedEvent()
 
 
 def run_from(host_name: str, unix_seconds: float, async_fn: Callable[[], Awaitable[T]]) -> T:
@@ -100,14 +112,16 @@ async def begins(function: Any, count: int) -> list[float]:
     return [round(began - start, 6) async for began in function.map.aio(range(count))]
 
 
-class Latch:
+class Latch(Shared):
     """Opens when it has been hit `count` times, from any thread."""
+
+    stand_in = LatchStandIn
 
     def __init__(self, count: int = 1) -> None:
         self._left = count
         self._lock = threading.Lock()
         self._open = threading.Event()
-        self._waiters: list[Waiter] = []
+        self._waking: list[Callable[[], object]] = []
 
     def hit(self) -> None:
         with self._lock:
@@ -115,9 +129,9 @@ class Latch:
             if self._left != 0:
                 return
             self._open.set()
-            waiters = list(self._waiters)
-        for waiter in waiters:
-            waiter.notify()
+            waking, self._waking = self._waking, []
+        for wake in waking:
+            wake()
 
     @property
     def is_open(self) -> bool:
@@ -126,35 +140,61 @@ class Latch:
     async def opened(self) -> None:
         """Return once it is open."""
         waiter = current_host().bridge.waiter()
-        with self._lock:
-            if self._open.is_set():
-                return
-            self._waiters.append(waiter)
+        self.when_set(waiter.notify)
         await waiter.wait()
+
+    def when_set(self, wake: Callable[[], object]) -> None:
+        """Call `wake` once it is open, now if it is."""
+        with self._lock:
+            if not self._open.is_set():
+                self._waking.append(wake)
+                return
+        wake()
 
     def wait(self) -> None:
         """Block this thread until it is open."""
         assert self._open.wait(PATIENCE_S), f"{self._left} more were to come"
 
 
-class Gauge:
-    """Counts who is inside and remembers the most there were at once."""
+class _Inside(Shared):
+    """What a gauge counts."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.inside = 0
         self.peak = 0
 
-    @contextmanager
-    def entered(self) -> Iterator[None]:
+    def enter(self) -> None:
         with self._lock:
             self.inside += 1
             self.peak = max(self.peak, self.inside)
+
+    def leave(self) -> None:
+        with self._lock:
+            self.inside -= 1
+
+
+class Gauge:
+    """Counts who is inside and remembers the most there were at once."""
+
+    def __init__(self) -> None:
+        self._inside = _Inside()
+
+    @property
+    def inside(self) -> int:
+        return self._inside.inside
+
+    @property
+    def peak(self) -> int:
+        return self._inside.peak
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        self._inside.enter()
         try:
             yield
         finally:
-            with self._lock:
-                self.inside -= 1
+            self._inside.leave()
 
 
 class Turns:

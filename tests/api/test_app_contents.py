@@ -73,6 +73,7 @@ def test_M1_2_handles_of_the_included_app_go_on_belonging_to_it(run: Run) -> Non
     run(main)
 
 
+@pytest.mark.local_only("shares objects with its test")
 def test_M1_2_an_included_schedule_and_deployed_names_are_the_apps_own(run_virtually: Run) -> None:
     ran: list[float] = []
     shared = modal.App("shared")

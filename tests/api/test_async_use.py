@@ -16,6 +16,7 @@ import actorpool as modal
 from actorpool.exception import InvalidError, RemoteError
 from tests.api.support import PATIENCE_S, Gauge, Latch, event, gather, now, sleep
 from tests.hosts import settle
+from tests.shared import shared
 
 Run = Callable[..., Any]
 
@@ -228,7 +229,7 @@ def test_S29_a_twin_serves_a_loop_of_another_thread(run: Run) -> None:
     async def main() -> None:
         async with app.run():
             done = Latch()
-            results: list[list[int]] = []
+            results: list[list[int]] = shared([])
 
             def other_thread() -> None:
                 results.append(asyncio.run(elsewhere()))
@@ -285,6 +286,7 @@ def test_S29_a_cancelled_caller_cancels_its_input(run_virtually: Run) -> None:
 # -- S30 --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.local_only("more containers than there are to be processes")
 def test_S30_a_hundred_gathered_calls_run_in_parallel(run_virtually: Run) -> None:
     app = modal.App("my-app")
     inside = Gauge()
@@ -322,6 +324,7 @@ def test_S30_asyncio_gather_of_calls_works_as_the_guide_writes_it() -> None:
     assert [i * 2 for i in range(100)] == asyncio.run(main())
 
 
+@pytest.mark.local_only("more containers than there are to be processes")
 def test_S30_gathered_calls_of_sync_functions_run_in_parallel_too() -> None:
     app = modal.App("my-app")
     together = threading.Barrier(30)

@@ -14,6 +14,9 @@ from actorpool._host._base import current_host
 from actorpool.exception import InvalidError, RemoteError, ResourceExhaustedError
 from tests.api.support import PATIENCE_S, gather, now, sleep
 from tests.hosts import settle
+from tests.shared import shared
+
+pytestmark = pytest.mark.conformance
 
 Run = Callable[..., Any]
 
@@ -27,7 +30,7 @@ class Unlucky(Exception):
 
 def test_M8_3_a_full_batch_runs_at_once(run_virtually: Run) -> None:
     app = modal.App()
-    batches: list[tuple[float, list[int]]] = []
+    batches: list[tuple[float, list[int]]] = shared([])
 
     @app.function()
     @modal.batched(max_batch_size=4, wait_ms=60_000)
@@ -46,7 +49,7 @@ def test_M8_3_a_full_batch_runs_at_once(run_virtually: Run) -> None:
 
 def test_M8_3_a_batch_that_is_not_full_runs_when_its_oldest_input_has_waited(run_virtually: Run) -> None:
     app = modal.App()
-    batches: list[tuple[float, list[int]]] = []
+    batches: list[tuple[float, list[int]]] = shared([])
 
     @app.function()
     @modal.batched(max_batch_size=10, wait_ms=2_500)
@@ -72,7 +75,7 @@ def test_M8_3_a_batch_that_is_not_full_runs_when_its_oldest_input_has_waited(run
 
 def test_without_a_wait_each_batch_takes_what_is_there(run_virtually: Run) -> None:
     app = modal.App()
-    sizes: list[int] = []
+    sizes: list[int] = shared([])
 
     @app.function()
     @modal.batched(max_batch_size=10, wait_ms=0)
@@ -92,8 +95,8 @@ def test_without_a_wait_each_batch_takes_what_is_there(run_virtually: Run) -> No
 
 def test_M8_2_a_thousand_callers_each_get_their_own_answer_in_time(run_virtually: Run) -> None:
     app = modal.App()
-    ages: list[float] = []
-    sizes: list[int] = []
+    ages: list[float] = shared([])
+    sizes: list[int] = shared([])
 
     @app.function()
     @modal.batched(max_batch_size=16, wait_ms=100)
@@ -118,7 +121,7 @@ def test_M8_2_a_thousand_callers_each_get_their_own_answer_in_time(run_virtually
 
 def test_M8_2_a_sync_function_gets_batches_from_sync_callers() -> None:
     app = modal.App()
-    sizes: list[int] = []
+    sizes: list[int] = shared([])
 
     @app.function()
     @modal.batched(max_batch_size=3, wait_ms=10)
@@ -179,6 +182,7 @@ def test_local_calls_the_plain_function_with_lists() -> None:
 # -- slots, limits, counts --------------------------------------------------------------------------------
 
 
+@pytest.mark.local_only("shares objects with its test")
 def test_a_batch_takes_one_slot_and_counts_as_its_inputs(run_virtually: Run) -> None:
     app = modal.App()
     gates: list[Any] = []
@@ -207,7 +211,7 @@ def test_a_batch_takes_one_slot_and_counts_as_its_inputs(run_virtually: Run) -> 
 
 def test_M8_8_concurrent_lets_a_container_run_several_batches(run_virtually: Run) -> None:
     app = modal.App()
-    inside: list[int] = []
+    inside: list[int] = shared([])
 
     @app.function(max_containers=1)
     @modal.concurrent(max_inputs=2)
@@ -344,7 +348,7 @@ def test_M8_6_inputs_whose_arguments_do_not_fit_fail_with_their_batch(
 
 def test_a_caller_who_leaves_does_not_disturb_its_batch(run_virtually: Run) -> None:
     app = modal.App()
-    batches: list[list[int]] = []
+    batches: list[list[int]] = shared([])
 
     @app.function()
     @modal.batched(max_batch_size=3, wait_ms=1_000)
@@ -373,7 +377,7 @@ def test_a_caller_who_leaves_does_not_disturb_its_batch(run_virtually: Run) -> N
 
 def test_a_batch_whose_callers_have_all_left_never_starts(run_virtually: Run) -> None:
     app = modal.App()
-    batches: list[list[int]] = []
+    batches: list[list[int]] = shared([])
 
     @app.function(max_containers=1)
     @modal.batched(max_batch_size=2, wait_ms=0)

@@ -18,6 +18,7 @@ from actorpool._host._context import current_input
 from actorpool.call_graph import InputInfo, InputStatus
 from tests.api.support import event, sleep
 from tests.hosts import settle
+from tests.shared import shared
 
 Run = Callable[..., Any]
 
@@ -77,7 +78,7 @@ def test_M4_8_the_graph_of_a_call_shows_its_inputs_and_theirs(run: Run) -> None:
 
 def test_M4_9_an_info_names_input_call_container_function_and_module(run: Run) -> None:
     app = modal.App("my-app")
-    seen: list[tuple[str | None, str | None, str | None]] = []
+    seen: list[tuple[str | None, str | None, str | None]] = shared([])
 
     def me() -> tuple[str | None, str | None, str | None]:
         return modal.current_input_id(), modal.current_function_call_id(), modal.current_container_id()
@@ -117,6 +118,7 @@ def test_M4_9_the_numbers_and_names_of_statuses_are_the_known_ones() -> None:
     assert modal.types.InputStatus is InputStatus
 
 
+@pytest.mark.local_only("the graph of calls that are made inside of containers")
 def test_each_outcome_has_its_status(run_virtually: Run) -> None:
     app = modal.App("my-app")
 
@@ -170,9 +172,10 @@ def test_each_outcome_has_its_status(run_virtually: Run) -> None:
     run_virtually(main)
 
 
+@pytest.mark.local_only("the graph of calls that are made inside of containers")
 def test_a_retried_input_is_one_node_and_keeps_what_all_its_attempts_made(run_virtually: Run) -> None:
     app = modal.App("my-app")
-    attempts: list[int] = []
+    attempts: list[int] = shared([])
 
     @app.function(name="inner")
     async def inner() -> None: ...
@@ -205,9 +208,10 @@ def test_a_retried_input_is_one_node_and_keeps_what_all_its_attempts_made(run_vi
     run_virtually(main)
 
 
+@pytest.mark.local_only("the graph of calls that are made inside of containers")
 def test_the_graph_of_a_nested_call_begins_at_its_oldest_ancestor(run: Run) -> None:
     app = modal.App("my-app")
-    calls: list[Any] = []
+    calls: list[Any] = shared([])
 
     @app.function(name="inner")
     async def inner() -> None: ...
@@ -234,6 +238,7 @@ def test_the_graph_of_a_nested_call_begins_at_its_oldest_ancestor(run: Run) -> N
     run(main)
 
 
+@pytest.mark.local_only("the graph of calls that are made inside of containers")
 def test_a_call_of_many_inputs_has_a_root_for_each_and_a_nested_one_a_common_root(run: Run) -> None:
     app = modal.App("my-app")
 
@@ -294,7 +299,7 @@ def test_what_a_batch_calls_belongs_to_its_first_input(run: Run) -> None:
 
 
 def test_nothing_is_recorded_where_nobody_can_ask(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[object] = []
+    made: list[object] = shared([])
     original = _call_tree.CallNode.__init__
 
     def counting(node: Any, *args: Any) -> None:
@@ -337,12 +342,13 @@ def test_a_tree_has_a_bounded_number_of_inputs(run: Run, monkeypatch: pytest.Mon
     run(main)
 
 
+@pytest.mark.local_only("the graph of calls that are made inside of containers")
 def test_a_kept_handle_keeps_neither_arguments_nor_results_of_what_its_input_called(run: Run) -> None:
     class Big:
         pass
 
     app = modal.App("my-app")
-    refs: list[weakref.ref[Any]] = []
+    refs: list[weakref.ref[Any]] = shared([])
 
     @app.function()
     async def echo(x: Any) -> Any:
@@ -386,9 +392,10 @@ def test_a_tree_goes_with_its_last_handle(run: Run) -> None:
     run(main)
 
 
+@pytest.mark.local_only("the graph of calls that are made inside of containers")
 def test_a_parent_that_has_its_outcome_already_is_shown_with_it(run: Run) -> None:
     app = modal.App("my-app")
-    calls: list[Any] = []
+    calls: list[Any] = shared([])
 
     @app.function(name="inner")
     async def inner() -> None: ...
@@ -414,9 +421,10 @@ def test_a_parent_that_has_its_outcome_already_is_shown_with_it(run: Run) -> Non
     run(main)
 
 
+@pytest.mark.local_only("the graph of calls that are made inside of containers")
 def test_threads_that_call_at_once_share_one_tree() -> None:
     app = modal.App("my-app")
-    looked = []
+    looked = shared([])
 
     @app.function(name="inner", max_containers=4)
     def inner(x: int) -> int:

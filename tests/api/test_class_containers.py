@@ -13,6 +13,7 @@ import pytest
 import actorpool as modal
 from actorpool.exception import ContainerStartError
 from tests.api.support import PATIENCE_S, Latch, now, sleep
+from tests.shared import shared
 
 Run = Callable[..., Any]
 
@@ -21,7 +22,7 @@ def test_S19_M5_1_M5_3_hooks_run_once_for_each_container_and_inputs_find_what_th
     run_virtually: Run,
 ) -> None:
     app = modal.App("my-app")
-    log: list[str] = []
+    log: list[str] = shared([])
 
     @app.cls(scaledown_window=10)
     class Job:
@@ -56,9 +57,10 @@ def test_S19_M5_1_M5_3_hooks_run_once_for_each_container_and_inputs_find_what_th
     assert ["first", "second", "exit after 1"] == log[3:]
 
 
+@pytest.mark.local_only("looks at threads or the loop from outside")
 def test_S19_a_container_of_one_slot_runs_everything_on_one_thread() -> None:
     app = modal.App("my-app")
-    threads: list[threading.Thread] = []
+    threads: list[threading.Thread] = shared([])
 
     @app.cls(max_containers=1)
     class Database:
@@ -80,6 +82,7 @@ def test_S19_a_container_of_one_slot_runs_everything_on_one_thread() -> None:
     assert 1 == len(set(threads))
 
 
+@pytest.mark.local_only("shares objects with its test")
 def test_S19_when_starts_keep_failing_the_pending_inputs_fail_with_the_cause(run_virtually: Run) -> None:
     app = modal.App("my-app")
     broken = True
@@ -108,11 +111,12 @@ def test_S19_when_starts_keep_failing_the_pending_inputs_fail_with_the_cause(run
     run_virtually(main)
 
 
+@pytest.mark.local_only("virtual time in what is cut off elsewhere")
 def test_S19_an_exit_hook_that_raises_or_hangs_keeps_nobody(
     run_virtually: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = modal.App("my-app")
-    ended: list[float] = []
+    ended: list[float] = shared([])
 
     @app.cls(scaledown_window=10)
     class Job:
@@ -147,6 +151,7 @@ def test_S19_an_exit_hook_that_raises_or_hangs_keeps_nobody(
     ]
 
 
+@pytest.mark.local_only("virtual time in what is cut off elsewhere")
 def test_S19_an_enter_hook_that_hangs_is_cut_off(run_virtually: Run) -> None:
     app = modal.App("my-app")
 

@@ -12,6 +12,7 @@ import actorpool as modal
 from actorpool.exception import ExecutionError, InvalidError
 from tests.api.support import gather, sleep
 from tests.hosts import settle
+from tests.shared import shared
 
 Run = Callable[..., Any]
 
@@ -85,6 +86,7 @@ def test_M5_13_parameters_of_all_base_classes_count(run: Run) -> None:
     run(main)
 
 
+@pytest.mark.local_only("shares objects with its test")
 def test_M5_13_hooks_run_from_the_base_down_and_an_overridden_one_runs_once(run: Run) -> None:
     app = modal.App("my-app")
 
@@ -270,7 +272,7 @@ def test_an_object_made_past_the_app_has_no_pool(app: modal.App) -> None:
 
 def test_M5_12_the_default_instance_is_warm_from_the_start_and_others_are_not(run_virtually: Run) -> None:
     app = modal.App("my-app")
-    entered: list[str] = []
+    entered: list[str] = shared([])
 
     class Warm:
         @modal.enter()

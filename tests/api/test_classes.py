@@ -15,6 +15,9 @@ from actorpool._actors._supervisor import Supervisor
 from actorpool.exception import ExecutionError, InvalidError, NotFoundError
 from tests.api.support import PATIENCE_S, event, sleep
 from tests.hosts import settle
+from tests.shared import shared
+
+pytestmark = pytest.mark.conformance
 
 Run = Callable[..., Any]
 
@@ -297,7 +300,7 @@ def test_S19_a_class_that_does_not_exist_is_found_out_at_its_first_use() -> None
 
 def test_S19_M5_5_local_use_runs_here_and_enters_once() -> None:
     app = modal.App("my-app")
-    entered = []
+    entered = shared([])
 
     @app.cls()
     class Job:

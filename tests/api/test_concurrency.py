@@ -19,6 +19,7 @@ from actorpool._host._base import current_host
 from actorpool.exception import InvalidError
 from tests.api.support import PATIENCE_S, Gauge, Latch, begins, event, gather, of_one_second, sleep
 from tests.hosts import settle
+from tests.shared import shared
 
 Run = Callable[..., Any]
 
@@ -53,9 +54,10 @@ def test_S20_a_container_executes_up_to_max_inputs_at_once(run_virtually: Run) -
     run_virtually(main)
 
 
+@pytest.mark.local_only("shares objects with its test")
 def test_S20_no_container_ever_exceeds_max_inputs(run_virtually: Run) -> None:
     app = modal.App("my-app")
-    gauges: list[Gauge] = []
+    gauges: list[Gauge] = shared([])
 
     @app.cls()
     @modal.concurrent(max_inputs=7)
@@ -190,6 +192,7 @@ def test_S21_no_more_threads_are_started_than_inputs_need() -> None:
         assert threading.active_count() - before <= 2
 
 
+@pytest.mark.local_only("looks at threads or the loop from outside")
 def test_S21_thread_local_state_belongs_to_one_input_at_a_time() -> None:
     app = modal.App("my-app")
     local = threading.local()
@@ -233,6 +236,7 @@ def test_S22_each_concurrent_input_of_an_async_function_is_a_task_of_its_own(run
     run(main)
 
 
+@pytest.mark.local_only("looks at threads or the loop from outside")
 def test_S22_the_tasks_are_tasks_of_the_apps_own_loop(run: Run) -> None:
     app = modal.App("my-app")
 

@@ -13,6 +13,9 @@ import actorpool as modal
 from actorpool._host._context import current_input
 from tests.api.support import event, gather
 from tests.hosts import settle
+from tests.shared import shared
+
+pytestmark = pytest.mark.conformance
 
 Run = Callable[..., Any]
 Ids = tuple[bool, "str | None", "str | None", "str | None"]
@@ -144,6 +147,7 @@ def test_concurrent_inputs_each_see_their_own_ids(run: Run) -> None:
     run(main)
 
 
+@pytest.mark.local_only("looks inside of the library")
 def test_a_nested_call_has_an_id_of_its_own_and_knows_its_parent(run: Run) -> None:
     app = modal.App()
 
@@ -215,7 +219,7 @@ def test_generators_see_their_ids_too(run: Run) -> None:
 
 def test_each_attempt_of_an_input_shows_the_same_ids(run_virtually: Run) -> None:
     app = modal.App()
-    seen: list[Ids] = []
+    seen: list[Ids] = shared([])
 
     @app.function(retries=2)
     async def f() -> None:
@@ -235,7 +239,7 @@ def test_each_attempt_of_an_input_shows_the_same_ids(run_virtually: Run) -> None
 
 def test_hooks_run_in_no_input(run: Run) -> None:
     app = modal.App()
-    seen: list[Ids] = []
+    seen: list[Ids] = shared([])
 
     @app.cls()
     class Model:

@@ -8,11 +8,12 @@ from typing import Any
 
 import actorpool as modal
 from actorpool._host._base import current_host
+from tests.shared import shared
 
 
 def test_calls_that_never_wait_let_others_run(run: Callable[..., Any]) -> None:
     app = modal.App("fair")
-    seen: list[str] = []
+    seen: list[str] = shared([])
 
     @app.function()
     async def at_once() -> None: ...

@@ -20,6 +20,8 @@ from actorpool.exception import (
 )
 from tests.api.support import sleep
 
+pytestmark = pytest.mark.conformance
+
 Run = Callable[..., Any]
 
 

@@ -22,6 +22,7 @@ from actorpool.exception import (
 from tests.actors.harness import echoing_class
 from tests.api.support import Latch, collect, gather, now, sleep
 from tests.hosts import settle
+from tests.shared import shared
 
 Run = Callable[..., Any]
 
@@ -58,6 +59,7 @@ def test_threads_are_drained_likewise(app: modal.App, run: Run) -> None:
     run(main)
 
 
+@pytest.mark.local_only("virtual time while an input elsewhere waits for a call of its own")
 def test_while_draining_accepted_inputs_may_call_others_but_nobody_else_may(
     app: modal.App, run_virtually: Run
 ) -> None:
@@ -75,7 +77,7 @@ def test_while_draining_accepted_inputs_may_call_others_but_nobody_else_may(
         results = [result async for result in inner.map.aio([x, x + 1])]
         return sum(results)
 
-    refused = []
+    refused = shared([])
 
     async def outsider() -> None:
         await sleep(1)
@@ -127,7 +129,7 @@ def test_a_map_whose_app_is_closed_under_it_gets_what_was_accepted_and_then_the_
 
 
 def test_M9_4_an_exception_in_the_body_skips_the_drain(app: modal.App, run_virtually: Run) -> None:
-    ended = []
+    ended = shared([])
 
     @app.function(max_containers=2)
     async def f(x: int) -> None:
@@ -305,10 +307,11 @@ def test_a_call_that_was_cancelled_before_the_close_stays_cancelled(
     run_virtually(main)
 
 
+@pytest.mark.local_only("virtual time in what is cut off elsewhere")
 def test_an_input_that_cleans_up_after_the_abort_cannot_start_further_ones(
     app: modal.App, run_virtually: Run
 ) -> None:
-    refused = []
+    refused = shared([])
 
     @app.function()
     async def g() -> None:
@@ -335,7 +338,7 @@ def test_an_input_that_cleans_up_after_the_abort_cannot_start_further_ones(
 
 
 def test_closing_waits_for_the_scheduled_run_under_way(app: modal.App, run_virtually: Run) -> None:
-    done: list[float] = []
+    done: list[float] = shared([])
 
     @app.function(schedule=modal.Period(seconds=10))
     async def f() -> None:
@@ -376,6 +379,7 @@ def test_a_policy_that_cannot_be_made_fails_the_start_and_leaves_nothing(
     leaves_nothing()
 
 
+@pytest.mark.local_only("looks at threads or the loop from outside")
 @pytest.mark.slow
 def test_a_coroutine_that_refuses_its_cancellation_does_not_hold_up_the_end_of_a_sync_run(
     app: modal.App, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch

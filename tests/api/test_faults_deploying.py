@@ -22,6 +22,7 @@ from tests.hosts import settle
 Run = Callable[..., Any]
 
 
+@pytest.mark.local_only("shares objects with its test")
 def test_a_redeployment_lets_the_old_containers_finish(app: modal.App, run_virtually: Run) -> None:
     generation = 0
 
@@ -74,6 +75,7 @@ def test_a_redeployment_that_recreates_ends_the_old_containers_first(
     run_virtually(main)
 
 
+@pytest.mark.local_only("processes are bounded by default")
 @pytest.mark.parametrize("strategy", ["rolling", "recreate"])
 def test_a_redeployment_in_sync_code_leaves_nothing_of_the_old_one(
     app: modal.App, strategy: str, leaves_nothing: Callable[[], None]

@@ -74,6 +74,7 @@ def test_a_maximum_below_what_runs_drains_the_surplus_and_cancels_nobody(
     run_virtually(main)
 
 
+@pytest.mark.local_only("virtual time in what is cut off elsewhere")
 def test_a_maximum_below_the_containers_that_start_calls_the_surplus_off(run_virtually: Run) -> None:
     app = modal.App("my-app")
 

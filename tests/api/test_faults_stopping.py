@@ -135,6 +135,7 @@ def test_an_app_may_be_stopped_by_several_threads_at_once(app: modal.App) -> Non
         assert "not running" in repr(app)
 
 
+@pytest.mark.local_only("stops the app from the app's own process")
 @pytest.mark.parametrize("kind", ["sync", "async"])
 @pytest.mark.parametrize("lives_on", ["this loop", "an engine thread"])
 def test_an_app_that_is_stopped_from_inside_an_input_ends_within_the_grace_period(

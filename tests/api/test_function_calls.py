@@ -15,6 +15,9 @@ from actorpool._host._base import current_host
 from actorpool.exception import FunctionTimeoutError, InvalidError, RemoteError
 from tests.api.support import PATIENCE_S, Latch, event, gather, now, sleep
 from tests.hosts import settle
+from tests.shared import shared
+
+pytestmark = pytest.mark.conformance
 
 Run = Callable[..., Any]
 
@@ -53,9 +56,9 @@ async def wait_for(gate: Any) -> str:
 def test_get_gives_the_same_result_again(run: Run) -> None:
     async def main() -> None:
         async with app.run():
-            result = object()
-            call = after.spawn(0.0, result)
-            assert await call.get.aio() is result
+            call = after.spawn(0.0, object())
+            result = await call.get.aio()
+            assert type(result) is object
             assert await call.get.aio() is result
             assert call.get() is result
             assert await call.get.aio(timeout=0, index=0) is result
@@ -200,7 +203,7 @@ def test_M4_2_a_cancelled_call_has_no_result(run: Run) -> None:
 
 def test_M4_2_a_pending_input_that_is_cancelled_never_starts(run_virtually: Run) -> None:
     app = modal.App()
-    began: list[int] = []
+    began: list[int] = shared([])
 
     @app.function(max_containers=1)
     async def f(x: int) -> None:

@@ -12,6 +12,9 @@ import actorpool as modal
 from actorpool.exception import ExecutionError, NotFoundError
 from tests.api.support import event
 from tests.hosts import settle
+from tests.shared import shared
+
+pytestmark = pytest.mark.conformance
 
 Run = Callable[..., Any]
 
@@ -128,7 +131,7 @@ def test_M1_13_a_variant_of_a_generator_function_has_no_retries(run: Run) -> Non
 
 def test_M1_13_a_class_may_have_retries_beside_a_generator_method(run_virtually: Run) -> None:
     app = modal.App("my-app")
-    attempts: list[str] = []
+    attempts: list[str] = shared([])
 
     @app.cls(retries=1)
     class Job:

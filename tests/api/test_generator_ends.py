@@ -16,6 +16,7 @@ from actorpool._host._base import current_host
 from actorpool.exception import FunctionTimeoutError, ResourceExhaustedError
 from tests.api.support import PATIENCE_S, Latch, now, sleep
 from tests.hosts import settle
+from tests.shared import shared
 
 Run = Callable[..., Any]
 
@@ -107,6 +108,7 @@ def test_wrong_arguments_fail_at_the_first_item(run: Run, counts: Any) -> None:
     run(main)
 
 
+@pytest.mark.local_only("shares objects with its test")
 @pytest.mark.parametrize("kind", KINDS)
 def test_M2_5_a_generator_is_never_retried(run: Run, kind: str) -> None:
     app = modal.App()
@@ -238,9 +240,10 @@ def test_a_sync_caller_who_leaves_early_closes_the_generator() -> None:
         closed.wait()
 
 
+@pytest.mark.local_only("virtual time in what is cut off elsewhere")
 def test_a_waiting_generator_is_cancelled_at_once_when_its_consumer_is(run_virtually: Run) -> None:
     app = modal.App()
-    closed_at: list[float] = []
+    closed_at: list[float] = shared([])
 
     @app.function()
     async def slow() -> AsyncIterator[int]:
@@ -277,9 +280,10 @@ def test_an_input_that_ends_before_its_consumer_has_read_all_counts_as_succeeded
 # -- timeouts ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.local_only("virtual time in what is cut off elsewhere")
 def test_a_timeout_counts_the_execution_and_keeps_what_was_made(run_virtually: Run) -> None:
     app = modal.App()
-    closed_at: list[float] = []
+    closed_at: list[float] = shared([])
 
     @app.function(timeout=25)
     async def ticks() -> AsyncIterator[int]:
@@ -304,6 +308,7 @@ def test_a_timeout_counts_the_execution_and_keeps_what_was_made(run_virtually: R
     run_virtually(main)
 
 
+@pytest.mark.local_only("virtual time in what is cut off elsewhere")
 def test_waiting_for_a_slow_consumer_is_execution_too(run_virtually: Run) -> None:
     app = modal.App()
 
@@ -324,6 +329,7 @@ def test_waiting_for_a_slow_consumer_is_execution_too(run_virtually: Run) -> Non
     run_virtually(main)
 
 
+@pytest.mark.local_only("virtual time in what is cut off elsewhere")
 def test_a_thread_that_times_out_holds_its_slot_until_its_next_item() -> None:
     app = modal.App()
     go_on, closed = threading.Event(), Latch()

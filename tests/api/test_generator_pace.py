@@ -71,6 +71,7 @@ class Ahead:
         assert max(self.blocks) - min(self.blocks) < 10 * BUFFER
 
 
+@pytest.mark.local_only("a million messages between processes take minutes")
 @pytest.mark.usefixtures("at_full_speed")
 @pytest.mark.slow
 @pytest.mark.timeout(120)
@@ -91,6 +92,7 @@ def test_a_million_items_never_get_further_ahead_of_an_async_consumer(host_name:
     ahead.check()
 
 
+@pytest.mark.local_only("a million messages between processes take minutes")
 @pytest.mark.usefixtures("at_full_speed")
 @pytest.mark.slow
 @pytest.mark.timeout(120)
@@ -107,6 +109,7 @@ def test_a_million_items_never_get_further_ahead_of_a_sync_consumer(kind: str) -
     ahead.check()
 
 
+@pytest.mark.local_only("virtual time while a generator elsewhere waits for its consumer")
 def test_a_generator_stands_still_while_its_consumer_does(run_virtually: Run) -> None:
     endless = Endless(PRODUCERS[0])
     stops: list[tuple[int, int]] = []

@@ -192,6 +192,7 @@ def test_local_gives_the_plain_generator() -> None:
 # -- back-pressure ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.local_only("virtual time while a generator elsewhere waits for its consumer")
 def test_M2_3_a_generator_is_never_more_than_its_buffer_ahead_of_a_slow_consumer(run_virtually: Run) -> None:
     app = modal.App()
     made = 0
@@ -245,6 +246,7 @@ def test_M2_3_a_generator_in_a_thread_waits_for_a_slow_consumer_too() -> None:
             assert most <= BUFFER
 
 
+@pytest.mark.local_only("a million messages between processes take minutes")
 @pytest.mark.usefixtures("at_full_speed")
 @pytest.mark.slow
 @pytest.mark.timeout(120)

@@ -138,6 +138,7 @@ def main():
     assert ["285", "[0, 1, 4, 9, 16]"] == printed(program)
 
 
+@pytest.mark.local_only("processes are bounded by default")
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
@@ -193,6 +194,7 @@ print(f.remote(7))
     assert ["1 100", "4 10", "1 None", "7"] == printed_apart(program)
 
 
+@pytest.mark.local_only("asks for counts or settings from inside of a container")
 def test_S18_the_schedules_of_the_guide(printed: Printed) -> None:
     program = """
 @app.function()
@@ -269,6 +271,7 @@ def main():
     assert ["100 1"] == printed(program)
 
 
+@pytest.mark.local_only("shares objects with its test")
 def test_S22_S23_the_asynchronous_concurrency_of_the_guide(printed: Printed) -> None:
     program = """
 import asyncio
@@ -294,6 +297,7 @@ def main():
     assert ["120 1"] == printed(program)
 
 
+@pytest.mark.local_only("takes too long where each input is a message")
 def test_S24_S27_a_limit_is_met_by_the_error_of_the_guide(printed: Printed) -> None:
     program = """
 import asyncio

@@ -18,6 +18,7 @@ from actorpool import exception
 from actorpool.exception import RemoteError
 from tests.api.support import PATIENCE_S, Latch, event, now, sleep
 from tests.hosts import settle
+from tests.shared import shared
 
 Run = Callable[..., Any]
 
@@ -85,7 +86,7 @@ def test_M9_3_of_several_threads_in_a_container_the_others_go_on_where_they_are(
 
 def test_M9_2_of_several_tasks_in_a_container_the_cancelled_one_ends_alone(run: Run) -> None:
     app = modal.App("my-app")
-    cleaned: list[int] = []
+    cleaned: list[int] = shared([])
 
     @app.function(max_containers=1, retries=1)
     @modal.concurrent(max_inputs=3)
@@ -115,7 +116,7 @@ def test_M9_2_of_several_tasks_in_a_container_the_cancelled_one_ends_alone(run: 
 
 def test_M9_4_spawned_calls_of_a_deployed_app_survive_their_caller(run_virtually: Run) -> None:
     app = modal.App("my-app")
-    done: list[int] = []
+    done: list[int] = shared([])
 
     @app.function()
     async def work(x: int) -> None:
@@ -144,7 +145,7 @@ def test_M9_4_spawned_calls_of_a_deployed_app_survive_their_caller(run_virtually
 
 def test_M9_8_a_number_of_retries_is_that_many_a_second_apart(run_virtually: Run) -> None:
     app = modal.App("my-app")
-    instants: list[float] = []
+    instants: list[float] = shared([])
 
     @app.function(retries=3)
     async def fails() -> None:
@@ -179,9 +180,10 @@ def test_M9_7_retries_take_their_numbers_by_keyword_and_within_bounds() -> None:
         modal.Retries(max_retries=0, **most)
 
 
+@pytest.mark.local_only("shares objects with its test")
 def test_M5_3_exit_hooks_run_once_when_a_deployment_is_replaced_and_when_it_ends(run_virtually: Run) -> None:
     app = modal.App("my-app")
-    ended: list[int] = []
+    ended: list[int] = shared([])
     starts = iter(range(1, 10))
 
     @app.cls(min_containers=1)

@@ -17,6 +17,7 @@ from actorpool.exception import InvalidError, NotFoundError, OutputExpiredError
 from tests.api.clocks import Clock, known_calls_clock
 from tests.api.support import event
 from tests.hosts import settle
+from tests.shared import shared
 
 Run = Callable[..., Any]
 
@@ -62,6 +63,7 @@ def test_M4_4_M4_5_a_call_is_found_by_its_id(run: Run) -> None:
     run(main)
 
 
+@pytest.mark.local_only("compares a call's handles from inside and outside of a container")
 def test_M4_5_a_function_finds_its_own_call(run: Run) -> None:
     async def main() -> None:
         async with app.run():
@@ -285,9 +287,10 @@ def test_M4_5_a_spawned_call_is_found_by_the_id_it_has_inside_though_nobody_aske
     run(main)
 
 
+@pytest.mark.local_only("compares a call's handles from inside and outside of a container")
 def test_a_spawned_call_whose_handle_is_gone_is_found_too(run: Run, clock: Clock) -> None:
     app = modal.App("my-app")
-    inside: list[FunctionCall[Any]] = []
+    inside: list[FunctionCall[Any]] = shared([])
 
     @app.function()
     async def f(gate: Any) -> int:
@@ -321,6 +324,7 @@ def test_a_call_of_many_inputs_is_found_from_inside_while_its_handle_is_there(ru
     run(main)
 
 
+@pytest.mark.local_only("shares objects with its test")
 def test_a_spawned_map_without_a_handle_is_not_kept(run: Run, clock: Clock) -> None:
     app = modal.App("my-app")
     ids: set[str] = set()

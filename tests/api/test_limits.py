@@ -15,6 +15,8 @@ from actorpool.exception import InvalidError, ResourceExhaustedError
 from tests.api.support import PATIENCE_S, Latch, calls_of, event, filled, gated, gather, now, sleep
 from tests.hosts import settle
 
+pytestmark = pytest.mark.local_only("takes too long where each input is a message")
+
 Run = Callable[..., Any]
 
 

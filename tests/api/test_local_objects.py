@@ -14,13 +14,14 @@ from actorpool._host._base import current_host
 from actorpool.exception import InvalidError
 from tests.api.support import event, gather, sleep
 from tests.hosts import run_on
+from tests.shared import shared
 
 Run = Callable[..., Any]
 
 
 def test_M5_6_attributes_and_plain_methods_make_the_object_without_its_hooks() -> None:
     app = modal.App("my-app")
-    log: list[str] = []
+    log: list[str] = shared([])
 
     @app.cls()
     class Job:
@@ -54,7 +55,7 @@ def test_M5_6_attributes_and_plain_methods_make_the_object_without_its_hooks() -
 def async_job() -> tuple[Any, list[str]]:
     """Return an instance whose hooks are of both kinds, and what they note."""
     app = modal.App("my-app")
-    log: list[str] = []
+    log: list[str] = shared([])
 
     @app.cls()
     class Job:
@@ -111,7 +112,7 @@ def test_M5_5_whoever_comes_while_the_hooks_run_waits_for_them(run_virtually: Ru
 
 def test_M5_5_callers_on_several_loops_enter_once() -> None:
     job, log = async_job()
-    results: list[Any] = []
+    results: list[Any] = shared([])
     start = threading.Barrier(4)
 
     def call(host_name: str) -> None:
@@ -141,7 +142,7 @@ def test_M5_5_what_is_not_awaited_cannot_run_an_asynchronous_hook_and_says_so(me
 
 def test_M5_5_hooks_that_failed_run_again_with_the_next_call(run: Run) -> None:
     app = modal.App("my-app")
-    attempts: list[str] = []
+    attempts: list[str] = shared([])
 
     class Connects:
         @modal.enter()
@@ -183,7 +184,7 @@ def test_M5_5_a_caller_that_leaves_while_the_hooks_run_leaves_them_to_the_next_o
     run_virtually: Run,
 ) -> None:
     app = modal.App("my-app")
-    entered: list[str] = []
+    entered: list[str] = shared([])
 
     @app.cls()
     class Job:

@@ -19,6 +19,8 @@ from actorpool._core._config import AutoscalerSettings
 from tests.api.support import sleep
 from tests.hosts import run_virtually_on
 
+pytestmark = pytest.mark.local_only("more containers than there are to be processes")
+
 Run = Callable[..., Any]
 
 WINDOW_S = 1.0

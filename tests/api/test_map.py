@@ -23,6 +23,7 @@ from tests.api.maps import (
     square_in_thread,
 )
 from tests.api.support import PATIENCE_S, now, sleep
+from tests.shared import shared
 
 Run = Callable[..., Any]
 
@@ -43,9 +44,10 @@ def test_S06_map_yields_results_in_input_order_to_a_sync_caller(squares: Any) ->
         assert [x * x for x in range(1500)] == list(squares.map(range(1500)))
 
 
+@pytest.mark.local_only("more containers than there are to be processes")
 def test_S06_map_keeps_the_order_when_inputs_finish_the_other_way_round(run_virtually: Run) -> None:
     app = modal.App()
-    finished: list[int] = []
+    finished: list[int] = shared([])
 
     @app.function()
     async def f(x: int) -> int:
@@ -61,6 +63,7 @@ def test_S06_map_keeps_the_order_when_inputs_finish_the_other_way_round(run_virt
     run_virtually(main)
 
 
+@pytest.mark.local_only("more containers than there are to be processes")
 def test_S06_map_runs_inputs_in_parallel_across_containers(run_virtually: Run) -> None:
     app = modal.App()
 
@@ -80,6 +83,7 @@ def test_S06_map_runs_inputs_in_parallel_across_containers(run_virtually: Run) -
     run_virtually(main)
 
 
+@pytest.mark.local_only("more containers than there are to be processes")
 def test_S06_map_runs_sync_inputs_in_parallel_across_containers() -> None:
     app = modal.App()
     together = threading.Barrier(20)
@@ -196,7 +200,7 @@ def test_S06_a_map_may_run_inside_a_function(run: Run) -> None:
 
 def test_S06_for_each_runs_everything_and_returns_nothing(run: Run) -> None:
     app = modal.App()
-    seen: list[int] = []
+    seen: list[int] = shared([])
 
     @app.function()
     async def note(x: int) -> None:

@@ -18,6 +18,9 @@ from tests.api.maps import (
 )
 from tests.api.support import sleep
 from tests.hosts import settle
+from tests.shared import shared
+
+pytestmark = pytest.mark.conformance
 
 Run = Callable[..., Any]
 
@@ -92,7 +95,7 @@ def test_S08_every_failed_input_takes_its_own_place(run: Run) -> None:
 
 def test_S08_after_the_first_exception_the_rest_is_abandoned(run_virtually: Run) -> None:
     app = modal.App()
-    ended: list[int] = []
+    ended: list[int] = shared([])
 
     @app.function(max_containers=10)
     async def f(x: int) -> None:

@@ -23,6 +23,9 @@ from tests.api.maps import (
 )
 from tests.api.support import PATIENCE_S, Gauge, Latch, now, sleep
 from tests.hosts import settle
+from tests.shared import shared
+
+pytestmark = pytest.mark.conformance
 
 Run = Callable[..., Any]
 
@@ -140,7 +143,7 @@ def test_S09_a_slow_consumer_slows_the_reading(run_virtually: Run) -> None:
 
 
 def test_S09_a_map_does_nothing_before_it_is_iterated() -> None:
-    drawn: list[int] = []
+    drawn: list[int] = shared([])
 
     def numbers() -> Iterator[int]:
         for x in range(3):
@@ -277,7 +280,7 @@ def test_S09_a_map_from_another_thread_of_an_async_app(run: Run) -> None:
     async def main() -> None:
         async with app.run():
             done = current_host().bridge.waiter()
-            results: list[int] = []
+            results: list[int] = shared([])
 
             def work() -> None:
                 results.extend(square.map(range(1_500)))

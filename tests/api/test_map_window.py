@@ -15,10 +15,12 @@ from actorpool._host._base import current_host
 from actorpool.exception import ResourceExhaustedError
 from tests.api.support import PATIENCE_S, Gauge, Latch, calls_of, collect, event, gated, gather, sleep
 from tests.hosts import settle
+from tests.shared import shared
 
 Run = Callable[..., Any]
 
 
+@pytest.mark.local_only("shares objects with its test")
 @pytest.mark.slow
 def test_S28_a_map_has_at_most_a_thousand_inputs_in_flight(run: Run) -> None:
     app = modal.App("my-app")
@@ -89,6 +91,7 @@ def test_S28_sync_callers_have_the_same_window() -> None:
         assert list(range(2_500)) == results
 
 
+@pytest.mark.local_only("asks for counts or settings from inside of a container")
 def test_S28_a_map_holds_back_what_the_backlog_has_no_room_for(run_virtually: Run) -> None:
     app = modal.App("my-app")
 
@@ -140,7 +143,7 @@ def test_S28_a_map_waits_where_a_call_is_refused(run: Run) -> None:
             gate = event()
             async with calls_of(f) as calls:
                 await calls.start(4, gate)
-                results: list[int] = []
+                results: list[int] = shared([])
 
                 async def consume() -> None:
                     results.extend([x async for x in f.map.aio(range(50), kwargs={"gate": gate})])

@@ -144,6 +144,7 @@ def test_a_method_that_is_called_directly_is_shown_with_its_instance(app: modal.
     assert " Model.predict." not in message
 
 
+@pytest.mark.local_only("frames of another process are text")
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync hook", "async hook"])
 def test_a_start_that_fails_shows_the_users_hook_and_nothing_above_it(
     run_virtually: Run, is_async: bool
@@ -183,6 +184,7 @@ def test_a_start_that_fails_shows_the_users_hook_and_nothing_above_it(
     run_virtually(main)
 
 
+@pytest.mark.local_only("frames of another process are text")
 def test_a_failure_below_two_calls_names_both_on_its_way(app: modal.App) -> None:
     @app.function()
     def inner(x: int) -> float:

@@ -7,9 +7,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 import actorpool as modal
 from tests.api.support import PATIENCE_S, Latch, begins, event, gather, now, of_one_second, sleep, trivial
 from tests.hosts import settle
+from tests.shared import shared
 
 Run = Callable[..., Any]
 
@@ -200,6 +203,7 @@ def test_S03_idle_containers_are_stopped(run_virtually: Run) -> None:
     run_virtually(main)
 
 
+@pytest.mark.local_only("looks at threads or the loop from outside")
 def test_S03_sync_containers_are_stopped_with_their_threads(run_virtually: Run) -> None:
     app = modal.App("my-app")
 
@@ -224,7 +228,7 @@ def test_S03_sync_containers_are_stopped_with_their_threads(run_virtually: Run) 
 
 def test_S03_a_busy_container_is_never_stopped(run_virtually: Run) -> None:
     app = modal.App("my-app")
-    stopped: list[float] = []
+    stopped: list[float] = shared([])
 
     @app.cls(scaledown_window=1)
     class Job:
@@ -322,7 +326,7 @@ def test_S05_a_failed_start_is_followed_by_another_without_a_clock_being_waited_
     run_virtually: Run,
 ) -> None:
     app = modal.App("my-app")
-    starts: list[float] = []
+    starts: list[float] = shared([])
 
     @app.cls()
     class Shaky:

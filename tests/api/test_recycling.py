@@ -80,6 +80,7 @@ def test_a_process_that_has_grown_too_big_is_replaced() -> None:
         assert 2 == users.hoard.statistics().starts
 
 
+@pytest.mark.local_only("is about local containers")
 def test_contradictions_are_refused_where_they_are_written() -> None:
     app = modal.App("my-app")
     with pytest.raises(InvalidError, match="give one of the two"):

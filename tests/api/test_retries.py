@@ -17,6 +17,7 @@ from actorpool.exception import (
 )
 from tests.api.support import PATIENCE_S, now, sleep
 from tests.hosts import settle
+from tests.shared import Shared, shared
 
 Run = Callable[..., Any]
 
@@ -25,13 +26,16 @@ class Unlucky(Exception):
     pass
 
 
-class Tries:
+class Tries(Shared):
     """Fails as often as it is told, and remembers when it was tried."""
 
     def __init__(self, failures: int) -> None:
         self.left = failures
         self.count = 0
         self.at: list[float] = []
+
+    def note(self, at: float) -> None:
+        self.at.append(at)
 
     def one(self) -> int:
         self.count += 1
@@ -63,7 +67,7 @@ def test_M9_9_an_input_that_fails_twice_runs_three_times_at_the_right_instants(
 
     @app.function(retries=retries)
     async def f() -> int:
-        tries.at.append(now() - start)
+        tries.note(now() - start)
         return tries.one()
 
     start = 0.0
@@ -79,13 +83,14 @@ def test_M9_9_an_input_that_fails_twice_runs_three_times_at_the_right_instants(
     run_virtually(main)
 
 
+@pytest.mark.local_only("shares objects with its test")
 def test_a_function_in_a_thread_is_tried_again_at_the_same_instants(run_virtually: Run) -> None:
     app = modal.App()
     tries = Tries(2)
 
     @app.function(retries=modal.Retries(max_retries=3))
     def f() -> int:
-        tries.at.append(clock())
+        tries.note(clock())
         return tries.one()
 
     clock: Callable[[], float] = float
@@ -134,12 +139,12 @@ def test_a_method_is_tried_again_on_the_same_object(run_virtually: Run, kind: st
 def test_a_batch_is_tried_again_as_a_whole(run_virtually: Run) -> None:
     app = modal.App()
     tries = Tries(2)
-    batches: list[list[int]] = []
+    batches: list[list[int]] = shared([])
 
     @app.function(retries=modal.Retries(max_retries=3))
     @modal.batched(max_batch_size=3, wait_ms=500)
     async def f(xs: list[int]) -> list[int]:
-        tries.at.append(now() - start)
+        tries.note(now() - start)
         batches.append(xs)
         tries.one()
         return [2 * x for x in xs]

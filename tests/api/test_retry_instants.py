@@ -11,6 +11,9 @@ import pytest
 import actorpool as modal
 from actorpool._host._base import current_host
 from tests.api.support import now
+from tests.shared import Shared
+
+pytestmark = pytest.mark.conformance
 
 Run = Callable[..., Any]
 
@@ -22,7 +25,7 @@ class Unlucky(Exception):
     pass
 
 
-class Attempts:
+class Attempts(Shared):
     """Fails twice; remembers when each attempt began."""
 
     def __init__(self) -> None:

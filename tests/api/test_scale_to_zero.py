@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 import actorpool as modal
 from tests.api.support import PATIENCE_S, Latch, Turns, gather, sleep
 
@@ -108,6 +110,7 @@ def test_S04_a_warm_idle_pool_does_not_wake_the_loop_either(run_virtually: Run) 
     run_virtually(main)
 
 
+@pytest.mark.local_only("looks at threads or the loop from outside")
 def test_S04_a_sync_caller_sees_it_too() -> None:
     app = modal.App("my-app")
     stopped = Latch(3)

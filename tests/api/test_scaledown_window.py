@@ -11,6 +11,7 @@ import pytest
 import actorpool as modal
 from actorpool.exception import InvalidError
 from tests.api.support import gather, now, sleep
+from tests.shared import shared
 
 Run = Callable[..., Any]
 
@@ -20,7 +21,7 @@ def test_S13_a_container_idles_for_the_scaledown_window_and_no_longer(
     run_virtually: Run, window: float
 ) -> None:
     app = modal.App("my-app")
-    stopped: list[float] = []
+    stopped: list[float] = shared([])
 
     @app.cls(scaledown_window=window)
     class Job:

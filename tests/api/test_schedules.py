@@ -14,10 +14,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import actorpool as modal
-from actorpool._host._base import current_host
 from actorpool.exception import InvalidError
-from tests.api.support import Latch, now, run_from, sleep
+from tests.api.support import Latch, now, run_from, sleep, wall_time
 from tests.hosts import settle
+from tests.shared import shared
 
 Run = Callable[..., Any]
 
@@ -38,11 +38,11 @@ def in_new_york(unix_seconds: float) -> str:
 def runs_of(host_name: str, schedule: modal.Cron | modal.Period, start: float, for_s: float) -> list[float]:
     """Return when a function with `schedule` ran, in Unix seconds, in an app that ran from `start` for `for_s`."""
     app = modal.App("my-app")
-    runs: list[float] = []
+    runs: list[float] = shared([])
 
     @app.function(schedule=schedule)
     async def f() -> None:
-        runs.append(current_host().wall_time())
+        runs.append(wall_time())
 
     async def main() -> None:
         async with app.run():
@@ -110,6 +110,7 @@ def test_S18_a_period_counts_from_the_start_of_the_app(virtual_host_name: str) -
     assert [start + 600.5 * turn for turn in range(1, 6)] == [round(at, 3) for at in runs]
 
 
+@pytest.mark.local_only("asks for counts or settings from inside of a container")
 @pytest.mark.slow
 def test_S18_the_warm_pool_follows_the_time_of_day(virtual_host_name: str) -> None:
     app = modal.App("my-app")
@@ -131,7 +132,7 @@ def test_S18_the_warm_pool_follows_the_time_of_day(virtual_host_name: str) -> No
         async with app.run():
             # Midday and midnight, across the change on 10 March, where a day has 23 hours.
             for _ in range(5):
-                at = current_host().wall_time()
+                at = wall_time()
                 seen.append((in_new_york(at), inference_server.statistics().containers))
                 await sleep(12 * HOUR_S)
 
@@ -145,6 +146,7 @@ def test_S18_the_warm_pool_follows_the_time_of_day(virtual_host_name: str) -> No
     ] == seen
 
 
+@pytest.mark.local_only("asks for counts or settings from inside of a container")
 def test_S18_the_pool_is_warm_within_the_minute_and_cold_a_window_later(virtual_host_name: str) -> None:
     app = modal.App("my-app")
 
@@ -165,7 +167,7 @@ def test_S18_the_pool_is_warm_within_the_minute_and_cold_a_window_later(virtual_
 
             async def containers_at(hour: int, minute: int, second: int = 0) -> int:
                 wanted = local(2024, 7, 1, hour, minute) + second
-                await sleep(wanted - current_host().wall_time())
+                await sleep(wanted - wall_time())
                 await settle()
                 return inference_server.statistics().containers
 
@@ -197,7 +199,7 @@ def test_S18_sync_functions_run_on_a_schedule_too() -> None:
 
 def test_S18_a_schedule_is_active_only_while_its_app_runs(virtual_host_name: str) -> None:
     app = modal.App("my-app")
-    runs: list[float] = []
+    runs: list[float] = shared([])
 
     @app.function(schedule=modal.Period(seconds=10))
     async def f() -> None:
@@ -215,11 +217,11 @@ def test_S18_a_schedule_is_active_only_while_its_app_runs(virtual_host_name: str
 
 def test_S18_a_deployment_has_each_schedule_once(virtual_host_name: str) -> None:
     app = modal.App("my-app")
-    runs: list[float] = []
+    runs: list[float] = shared([])
 
     @app.function(schedule=modal.Cron("*/5 * * * *"))
     async def f() -> None:
-        runs.append(current_host().wall_time())
+        runs.append(wall_time())
 
     async def main() -> None:
         await app.deploy.aio()
@@ -236,7 +238,7 @@ def test_S18_a_run_that_fails_is_logged_and_the_next_one_comes(
     virtual_host_name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = modal.App("my-app")
-    runs = []
+    runs = shared([])
 
     @app.function(schedule=modal.Period(seconds=10))
     async def f() -> None:
@@ -270,7 +272,7 @@ def test_S18_a_scheduled_function_can_be_called_by_hand(virtual_host_name: str) 
 
 def test_S18_runs_of_one_schedule_may_overlap(virtual_host_name: str) -> None:
     app = modal.App("my-app")
-    ended: list[float] = []
+    ended: list[float] = shared([])
 
     @app.function(schedule=modal.Period(seconds=10))
     async def f() -> None:

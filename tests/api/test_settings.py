@@ -20,6 +20,7 @@ Run = Callable[..., Any]
 # -- S10 --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.local_only("asks for counts or settings from inside of a container")
 def test_S10_there_are_never_more_containers_than_max_containers(run_virtually: Run) -> None:
     app = modal.App("my-app")
     inside = Gauge()
@@ -44,6 +45,7 @@ def test_S10_there_are_never_more_containers_than_max_containers(run_virtually: 
     run_virtually(main)
 
 
+@pytest.mark.local_only("asks for counts or settings from inside of a container")
 def test_S10_max_containers_holds_for_sync_functions_and_callers() -> None:
     app = modal.App("my-app")
     inside = Gauge()
@@ -99,6 +101,7 @@ def test_S10_a_container_that_is_stopping_makes_room_only_when_it_takes_nothing_
     run_virtually(main)
 
 
+@pytest.mark.local_only("processes are bounded by default")
 def test_S10_without_max_containers_there_is_no_bound(run_virtually: Run) -> None:
     app = modal.App("my-app")
 

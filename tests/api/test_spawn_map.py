@@ -13,6 +13,7 @@ import actorpool as modal
 from actorpool._host._base import current_host
 from actorpool.exception import ExecutionError, InvalidError
 from tests.api.support import Latch, now, sleep
+from tests.shared import shared
 
 Run = Callable[..., Any]
 
@@ -30,7 +31,7 @@ async def add(a: int, b: int = 0, *, c: int = 0) -> int:
 def test_every_input_is_spawned_and_nothing_is_returned(run: Run) -> None:
     app = modal.App()
     done = Latch(600)
-    seen: list[int] = []
+    seen: list[int] = shared([])
 
     @app.function()
     async def note(x: int) -> None:
@@ -87,7 +88,7 @@ def test_kwargs_go_to_every_input_and_iterators_are_zipped(run: Run) -> None:
 def test_kwargs_reach_a_spawn_map_too() -> None:
     app = modal.App()
     done = Latch(3)
-    seen: list[int] = []
+    seen: list[int] = shared([])
 
     @app.function()
     def note(x: int, *, factor: int) -> None:
@@ -132,6 +133,7 @@ def test_no_inputs_are_no_error(run: Run) -> None:
 # -- a full backlog ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.local_only("asks for counts or settings from inside of a container")
 def test_it_waits_while_the_backlog_is_full(run_virtually: Run, caplog: pytest.LogCaptureFixture) -> None:
     app = modal.App()
     most = 0
@@ -179,7 +181,7 @@ def test_a_sync_caller_waits_while_the_backlog_is_full() -> None:
 
 def test_what_was_accepted_goes_on_when_the_spawning_is_cancelled(run_virtually: Run) -> None:
     app = modal.App()
-    ended: list[int] = []
+    ended: list[int] = shared([])
 
     @app.function(max_containers=1, limits=modal.Limits(max_spawned=2))
     async def slow(x: int) -> None:

@@ -15,6 +15,8 @@ from tests.actors.harness import at_rest
 from tests.api.support import PATIENCE_S, Latch, event, gather, sleep
 from tests.hosts import settle
 
+pytestmark = pytest.mark.local_only("shares objects with its test")
+
 Run = Callable[..., Any]
 
 

@@ -14,6 +14,7 @@ import actorpool as modal
 from actorpool.exception import ContainerStartError, FunctionTimeoutError, InvalidError, TimeoutError
 from tests.api.support import PATIENCE_S, Latch, now, sleep
 from tests.hosts import settle
+from tests.shared import shared
 
 Run = Callable[..., Any]
 
@@ -23,7 +24,7 @@ Run = Callable[..., Any]
 
 def test_M9_5_a_timeout_is_the_librarys_own_and_cancels_the_input(run_virtually: Run) -> None:
     app = modal.App()
-    ended_at: list[float] = []
+    ended_at: list[float] = shared([])
 
     @app.function(timeout=30)
     async def f() -> None:
@@ -64,7 +65,7 @@ def test_M9_5_waiting_for_a_slot_does_not_count(run_virtually: Run) -> None:
 def test_M9_5_each_attempt_has_the_whole_timeout(run_virtually: Run) -> None:
     app = modal.App()
     durations = [100.0, 100.0, 25.0]
-    began: list[float] = []
+    began: list[float] = shared([])
 
     @app.function(timeout=30, retries=modal.Retries(max_retries=2))
     async def f() -> str:
@@ -85,6 +86,7 @@ def test_M9_5_each_attempt_has_the_whole_timeout(run_virtually: Run) -> None:
     run_virtually(main)
 
 
+@pytest.mark.local_only("looks at threads or the loop from outside")
 def test_M9_5_a_thread_cannot_be_stopped_and_is_counted_until_it_returns() -> None:
     app = modal.App()
     go_on = threading.Event()
@@ -105,6 +107,7 @@ def test_M9_5_a_thread_cannot_be_stopped_and_is_counted_until_it_returns() -> No
         assert 0 == f.statistics().abandoned
 
 
+@pytest.mark.local_only("looks at threads or the loop from outside")
 @pytest.mark.slow
 def test_a_retry_does_not_wait_for_the_thread_it_replaces() -> None:
     app = modal.App()
@@ -143,7 +146,7 @@ def test_a_batch_that_times_out_does_so_for_all_its_inputs(run_virtually: Run) -
 
 def test_M9_10_a_batch_that_times_out_is_tried_again_as_a_whole(run_virtually: Run) -> None:
     app = modal.App()
-    batches: list[tuple[float, list[int]]] = []
+    batches: list[tuple[float, list[int]]] = shared([])
 
     @app.function(timeout=5, retries=1)
     @modal.batched(max_batch_size=2, wait_ms=0)
@@ -167,6 +170,7 @@ def test_M9_10_a_batch_that_times_out_is_tried_again_as_a_whole(run_virtually: R
     run_virtually(main)
 
 
+@pytest.mark.local_only("virtual time in what is cut off elsewhere")
 def test_M9_6_the_start_of_a_container_has_a_timeout_of_its_own(run_virtually: Run) -> None:
     app = modal.App()
 
@@ -210,7 +214,7 @@ def test_timeouts_are_checked(name: str, value: Any) -> None:
 
 def test_M1_6_a_single_use_container_ends_after_one_input(run_virtually: Run) -> None:
     app = modal.App()
-    exits: list[int] = []
+    exits: list[int] = shared([])
 
     @app.cls(single_use_containers=True, max_containers=1)
     class Job:

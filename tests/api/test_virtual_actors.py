@@ -14,6 +14,9 @@ import actorpool as modal
 from actorpool.exception import DeadlockError
 from tests.api.support import gather, sleep
 from tests.hosts import settle
+from tests.shared import shared
+
+pytestmark = pytest.mark.local_only("more containers than there are to be processes")
 
 Run = Callable[..., Any]
 
@@ -21,7 +24,7 @@ Run = Callable[..., Any]
 def accounts() -> tuple[modal.App, Any, dict[str, int]]:
     """Return an app, its class of accounts, and where their balances are kept."""
     app = modal.App("bank")
-    saved: dict[str, int] = {}
+    saved: dict[str, int] = shared({})
 
     @app.cls(max_containers=1, scaledown_window=10)
     class Account:
@@ -145,8 +148,8 @@ def test_an_actor_that_waits_for_itself_is_told_so_at_once(run_virtually: Run) -
 
 def test_a_redeployment_that_recreates_has_no_two_containers_of_one_actor(run_virtually: Run) -> None:
     app = modal.App("bank")
-    alive: list[int] = []
-    most: list[int] = []
+    alive: list[int] = shared([])
+    most: list[int] = shared([])
 
     @app.cls(max_containers=1, min_containers=1)
     class Singleton:

@@ -12,6 +12,7 @@ import pytest
 
 import actorpool as modal
 from tests.api.support import PATIENCE_S, Latch, now, sleep
+from tests.shared import shared
 
 Run = Callable[..., Any]
 
@@ -19,7 +20,7 @@ Run = Callable[..., Any]
 async def _cost(arrivals: list[float], **settings: Any) -> tuple[float, float, int]:
     """Run a job of 2 s with a start of 5 s on `arrivals`; return container-seconds, total wait, starts."""
     app = modal.App("my-app")
-    waits: list[float] = []
+    waits: list[float] = shared([])
 
     @app.cls(**settings)
     class Job:
@@ -65,6 +66,7 @@ def test_S14_a_larger_warm_pool_costs_more_container_seconds_and_lowers_waiting(
     run_virtually(main)
 
 
+@pytest.mark.local_only("takes too long where each input is a message")
 @pytest.mark.slow
 def test_S14_a_larger_buffer_costs_more_container_seconds_and_lowers_waiting(run_virtually: Run) -> None:
     async def main() -> None:
@@ -102,6 +104,7 @@ def test_S14_container_seconds_run_from_the_request_to_the_end(run_virtually: Ru
     run_virtually(main)
 
 
+@pytest.mark.local_only("looks at threads or the loop from outside")
 def test_S14_a_sync_container_costs_a_thread_for_as_long_as_it_lives() -> None:
     app = modal.App("my-app")
     go = threading.Event()
