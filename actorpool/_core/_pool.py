@@ -98,7 +98,7 @@ class Pool(Losses):
         # When the window of an idle container ends, if the policy did not ask to be woken by then.
         self._look_at: float = float("inf")
         self._estimates = Estimates(startup_hint_s)
-        self.last_failure = None
+        self.last_failure: BaseException | None = None
         self.overruled: int = 0
         self.start_failures = 0
         if settings.min_containers:

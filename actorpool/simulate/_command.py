@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -79,7 +80,8 @@ def simulate_command(words: Sequence[str]) -> int:
             for report in reports:
                 sys.stdout.write(f"{json.dumps(_figures(report))}\n")
         else:
-            sys.stdout.write(f"{summary(reports[0].trace)}\n\n{table(reports)}\n")
+            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+            sys.stdout.write(f"{summary(reports[0].trace)}\n\n{table(reports, width=width)}\n")
     except (CommandError, InvalidError, TraceError) as error:
         _say(f"actorpool simulate: error: {error}")
         return 1

@@ -40,13 +40,13 @@ class Box:
     __slots__ = ("asked_at", "capacity", "idle_since", "late", "load", "ready_at")
 
     def __init__(self, now: float) -> None:
-        self.asked_at = now
-        self.ready_at = float("inf")
-        self.idle_since = now
-        self.load = 0
-        self.capacity = True
+        self.asked_at: float = now
+        self.ready_at: float = float("inf")
+        self.idle_since: float = now
+        self.load: int = 0
+        self.capacity: bool = True
         """Whether it has not been told to stop."""
-        self.late = False
+        self.late: bool = False
         """Whether it was found idle beyond the window."""
 
 
@@ -87,17 +87,18 @@ class Ledger:
         self._idle: dict[Box, None] = {}
         # Since when there are more containers than minimum and buffer hold.
         self._surplus_since = 0.0
-        self.pending = 0
-        self.live = 0
+        self.pending: int = 0
+        """Inputs that no slot has taken."""
+        self.live: int = 0
         """Containers that were asked for and are not gone."""
-        self.starts = 0
-        self.peak = 0
+        self.starts: int = 0
+        self.peak: int = 0
         """Most of `live` at a time."""
-        self.container_s = 0.0
+        self.container_s: float = 0.0
         """Seconds of the lives of those that are gone, from the request to the end."""
-        self.starting_s = 0.0
+        self.starting_s: float = 0.0
         """Seconds of them before they were ready, or were called off."""
-        self.idle_s = 0.0
+        self.idle_s: float = 0.0
         """Seconds of them in which they were ready and nothing ran in them."""
         self.changes: list[tuple[float, int]] = []
         """Instants at which `live` changed, and its value since."""

@@ -27,6 +27,8 @@ _HEADS: Final = (
     *("cold", "starts", "peak"),
 )
 _LEFT: Final = (0, 1)
+# Columns that are left out where there is no room, in this order.
+_LESS: Final = tuple(_HEADS.index(name) for name in ("p50", "p95", "max", "peak", "cold", "idle"))
 _MARK: Final = "*"
 
 
@@ -103,12 +105,21 @@ def summary(trace: Trace) -> str:
     return ", ".join([head, *parts])
 
 
-def table(reports: Sequence[Report]) -> str:
+def table(reports: Sequence[Report], *, width: int | None = None) -> str:
     """Return a table of one line per report, with what its columns mean below it.
 
     Costs are also given against the first line. A star marks those on the front: no other one is cheaper and lets
     99 of 100 inputs wait no longer, or as cheap and lets them wait less.
+
+    Args:
+        reports: What to show, at least one.
+        width: Characters that a line may have; columns that matter less are left out for it. Default any number.
+
+    Raises:
+        InvalidError: If there is no report.
     """
+    if not reports:
+        raise InvalidError("there is nothing to show; give at least one report")
     first = reports[0].container_seconds
     best = front(reports) if len(reports) > 2 else []
     rows: list[Sequence[str]] = [_HEADS]
@@ -132,8 +143,11 @@ def table(reports: Sequence[Report]) -> str:
             )
         )
     # A column in which there is nothing takes no room.
-    shown = [c for c in range(len(_HEADS)) if any(row[c] for row in rows)]
-    widths = {c: max(len(row[c]) for row in rows) for c in shown}
+    widths = {c: max(len(row[c]) for row in rows) for c in range(len(_HEADS))}
+    shown = [c for c in widths if widths[c]]
+    for c in _LESS:
+        if width is not None and c in shown and sum(widths[c] + 2 for c in shown) - 2 > width:
+            shown.remove(c)
     lines = [
         "  ".join(row[c].ljust(widths[c]) if c in _LEFT else row[c].rjust(widths[c]) for c in shown).rstrip()
         for row in rows

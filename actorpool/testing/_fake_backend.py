@@ -84,7 +84,7 @@ class FakeBackend:
         fate_of: Callable[[Input], InputFate] = _obedient,
         result_of: Callable[[Input], Any] = _first_argument,
     ) -> None:
-        self.name = name
+        self.name: str = name
         self._host = host
         self._complete = complete
         self._owner = owner

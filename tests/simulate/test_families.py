@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from actorpool.exception import InvalidError
@@ -52,6 +54,19 @@ def test_load_multiplies_the_inputs() -> None:
 
 def test_a_day_has_about_a_million_inputs() -> None:
     assert len(family("diurnal", load=0.01)) == pytest.approx(10_000, rel=0.05)
+
+
+@pytest.mark.slow
+def test_a_day_of_a_million_inputs_would_take_less_than_half_a_minute(at_full_speed: None) -> None:
+    """Of a processor's time, however busy the machine is otherwise; a twentieth of them in a twentieth of it."""
+    trace = family("diurnal", load=0.05)
+
+    begin = time.process_time()
+    report = simulate(trace)
+    taken = time.process_time() - begin
+
+    assert report.inputs > 45_000
+    assert taken < 30.0 / 20
 
 
 def test_a_wrong_name_is_answered_with_the_right_ones() -> None:

@@ -58,6 +58,17 @@ def test_a_table_has_a_line_for_each_report_with_the_cost_against_the_first() ->
     assert len({len(line.rstrip()) for line in lines[1:4]}) == 1
 
 
+def test_a_narrow_table_leaves_out_what_matters_less() -> None:
+    reports = [report("window=3 s"), report("window=20 s", window=20.0)]
+
+    heads = cells(table(reports, width=80).splitlines()[0])
+    assert ["container time", "idle", "wait mean", "p99", "cold", "starts", "peak"] == heads
+    assert max(len(line) for line in table(reports, width=80).splitlines()[:4]) <= 80
+    assert ["container time", "wait mean", "p99", "starts"] == cells(table(reports, width=20).splitlines()[0])
+    with pytest.raises(InvalidError, match="nothing to show"):
+        table([])
+
+
 def test_the_front_is_what_no_other_one_beats() -> None:
     cheap, fast, bad = (
         report("cheap"),
