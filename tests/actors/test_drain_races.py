@@ -12,7 +12,9 @@ import pytest
 
 import actorpool as modal
 from actorpool._actors._supervisor import Supervisor
-from tests.api.support import PATIENCE_S, Latch, sleep
+from actorpool.exception import ClosedError
+from tests.api.support import PATIENCE_S, Latch, now, sleep
+from tests.hosts import settle
 
 Run = Callable[..., Any]
 
@@ -59,3 +61,25 @@ def test_an_input_that_comes_to_a_pool_which_was_looked_at_already_is_waited_for
     run(main)
     assert gate.is_set()
     assert [0, 7] == ran
+
+
+def test_a_request_to_close_at_once_is_not_taken_back_by_one_that_would_drain(run_virtually: Run) -> None:
+    app = modal.App("my-app")
+
+    @app.function()
+    async def work() -> None:
+        await sleep(100.0)
+
+    async def main() -> float:
+        async with app.run(grace=10.0):
+            call = await work.spawn.aio()
+            await settle()
+            running = app._life._running
+            assert running is not None
+            running.runtime.ask_close(drain=False)
+            running.runtime.ask_close(drain=True)
+            with pytest.raises(ClosedError):
+                await call.get.aio()
+            return now()
+
+    assert 0.0 == run_virtually(main)

@@ -8,7 +8,7 @@ from tests.mutants.mutant import Mutant
 ACTORS = [
     Mutant(
         "_actors/_dispatch.py",
-        "attention = self._pool.attention and self._claim()",
+        "attention = self._pool.attention & ~self._posted and self._claim()",
         "attention = 0",
         "an autoscaler that does not hear of a submitted input",
         "dispatch",

@@ -255,9 +255,9 @@ PARTS = [
     ),
     Mutant(
         "_core/_ordering.py",
-        "while index in held:",
-        "if index in held:",
-        "a map that holds back results whose turn it is",
+        "if input.state < SUCCEEDED:",
+        "if input.state < 0:",
+        "an ordered map that delivers what has not ended",
         "ordering",
     ),
     Mutant(
@@ -364,8 +364,8 @@ POOL = [
     ),
     Mutant(
         "_core/_pool.py",
-        "stops = max(0, min(wanted_stops, self.size - least))",
-        "stops = wanted_stops",
+        "stops = max(0, min(decision.stop, self._placement.idle, self.size - least))",
+        "stops = max(0, min(decision.stop, self._placement.idle))",
         "fewer containers than min_containers",
         "pool",
     ),
