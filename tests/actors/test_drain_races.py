@@ -83,3 +83,25 @@ def test_a_request_to_close_at_once_is_not_taken_back_by_one_that_would_drain(ru
             return now()
 
     assert 0.0 == run_virtually(main)
+
+
+def test_a_drain_under_way_ends_when_the_app_is_to_close_at_once(run_virtually: Run) -> None:
+    app = modal.App("my-app")
+
+    @app.function()
+    async def work() -> None:
+        await sleep(100.0)
+
+    async def main() -> float:
+        async with app.run(grace=50.0):
+            call = await work.spawn.aio()
+            running = app._life._running
+            assert running is not None
+            running.runtime.ask_close(drain=True)
+            await sleep(3.0)
+            running.runtime.ask_close(drain=False)
+            with pytest.raises(ClosedError):
+                await call.get.aio()
+            return now()
+
+    assert 3.0 == run_virtually(main)
