@@ -255,7 +255,9 @@ def _race(calls: tuple[FunctionCall[T], ...], notify: Callable[[], object]) -> R
         if not isinstance(thing, FunctionCall):
             kind = type(thing).__name__
             raise InvalidError(f"gather takes calls, not a {kind}; write FunctionCall.gather(*calls)")
-    return Race([(call._dispatcher, call._at(0)) for call in calls], notify)
+    # In this order: what is left of an expired call has no pool, and says so when it is asked for its input.
+    inputs = [call._at(0) for call in calls]
+    return Race([(call._dispatcher, input) for call, input in zip(calls, inputs, strict=True)], notify)
 
 
 def _results(calls: tuple[FunctionCall[T], ...], race: Race) -> list[T]:
