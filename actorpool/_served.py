@@ -27,7 +27,7 @@ from actorpool._backends._process_stream import WireStream
 from actorpool._backends._variables import unpack_context
 from actorpool._core._input import CANCELLED, FAILED, NEW, SUCCEEDED, Input
 from actorpool._host._base import HostClosedError
-from actorpool._wire._codec import decode, encode
+from actorpool._wire._codec import decode, decode_arguments, encode
 from actorpool._wire._errors import encode_error
 from actorpool._wire._messages import (
     MAPPED,
@@ -221,7 +221,7 @@ class ServedCalls:
         caller = None if message.caller is None else self._running.get(message.caller)
         # What the container could not be told of is still here.
         context = Context() if caller is None or caller.context is None else caller.context.copy()
-        args, kwargs = _arguments(decode(message.arguments))
+        args, kwargs = decode_arguments(message.arguments)
         spawned = message.mode == SPAWNED
         sink = partial(self._ended, message.number)
         input = Input(
@@ -438,11 +438,6 @@ def _described(target: Any, way: Way) -> tuple[str, bool, bool, Limits]:
     if target is None:
         return "", False, False, way.limits
     return str(target), target.is_async, target.is_generator, way.limits
-
-
-def _arguments(value: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    args, kwargs = value
-    return args, kwargs
 
 
 def _directly(send: Callable[[Any], None], item: Any) -> None:

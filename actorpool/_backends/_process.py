@@ -58,6 +58,8 @@ logger = logging.getLogger("actorpool")
 
 # How long a process may take to be gone after SIGKILL, in seconds.
 _KILLED_S: Final = 5.0
+# What a socket may hold that was not read yet, in bytes.
+_BUFFER_BYTES: Final = 1 << 20
 # How often the memory of a process is looked at, at most, in seconds.
 _WEIGH_S: Final = 0.1
 
@@ -166,6 +168,9 @@ class ProcessContainer:
         start = self._pool.start_message(self._name, self._grace_s)
         template = self._template = self._pool.template()
         ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            # As much as the system allows: who has to wait for room is woken for it.
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
         ours.setblocking(False)
         with theirs:
             self._connection = Connection(ours, self._wake)

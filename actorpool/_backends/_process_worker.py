@@ -33,7 +33,7 @@ from actorpool._host import _asyncio_slots, _asyncio_watchdog  # noqa: F401 - so
 from actorpool._host._base import current_host
 from actorpool._host._stream import StreamClosed
 from actorpool._host._watchdog import open_watch
-from actorpool._wire._codec import decode, encode
+from actorpool._wire._codec import decode, decode_arguments, encode
 from actorpool._wire._connection import Connection
 from actorpool._wire._errors import encode_error
 from actorpool._wire._faults import WireError
@@ -64,7 +64,7 @@ from ._process_child_io import LineWriter, capture_logging, capture_output
 from ._process_stream import WireStream
 from ._thread_gate import ThreadGate
 from ._variables import unpack_context
-from ._worker_container import CallName, InterruptibleContainer, Place, arguments_of
+from ._worker_container import CallName, InterruptibleContainer, Place
 from ._worker_slots import WorkerSlots
 
 if TYPE_CHECKING:
@@ -403,7 +403,7 @@ class _Worker:
         workload = self._workload
         assert workload is not None
         number = message.number
-        args, kwargs = arguments_of(message.arguments)
+        args, kwargs = decode_arguments(message.arguments)
         context = unpack_context(message.context)
         target = workload.targets[message.target]
         input = Input(target, args, kwargs or None, context, index=message.index)

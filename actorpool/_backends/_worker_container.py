@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from actorpool._host._context import current_input
-from actorpool._wire._codec import decode
 
 from ._local import LocalContainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actorpool._wire._blobs import Payload
-
     from ._interruptions import Interruptions
 
-__all__ = ["CallName", "InterruptibleContainer", "Place", "arguments_of"]
+__all__ = ["CallName", "InterruptibleContainer", "Place"]
 
 
 @frozen
@@ -57,11 +54,3 @@ def _interruptible(call: Callable[..., Any], interruptions: Interruptions) -> Ca
         return interruptions.run(current_input.get(), lambda: call(*args, **kwargs))
 
     return run
-
-
-def arguments_of(payload: Payload) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return what an input is called with."""
-    args, kwargs = decode(payload)
-    assert isinstance(args, tuple)
-    assert isinstance(kwargs, dict)
-    return args, kwargs

@@ -17,7 +17,7 @@ import os
 import sys
 from typing import Final
 
-from attrs import frozen
+from attrs import define
 
 from ._faults import WireError
 
@@ -95,7 +95,7 @@ class Blob:
             return memoryview(_copy(fd, self.size))
 
 
-@frozen
+@define
 class Payload:
     """An encoded value; `actorpool._wire._codec` makes it and reads it."""
 

@@ -42,11 +42,12 @@ __all__ = [
     "Payload",
     "WireError",
     "decode",
+    "decode_arguments",
     "encode",
     "encode_arguments",
 ]
 
-SHARE_ABOVE: Final = 1 << 20
+SHARE_ABOVE: Final = 1 << 17
 """Longest bytes that travel through the socket, unless told otherwise (inclusive)."""
 
 
@@ -69,7 +70,7 @@ def encode(value: object, *, share_above: int = SHARE_ABOVE, name: str = "the va
 def encode_arguments(
     args: tuple[object, ...], kwargs: dict[str, object], *, share_above: int = SHARE_ABOVE
 ) -> Payload:
-    """As `encode((args, kwargs))`; an `EncodeError` tells the argument, such as `argument 2['lock']`.
+    """Encode arguments for `decode_arguments`; an `EncodeError` tells the argument, such as `argument 2['lock']`.
 
     Positional arguments count from 0; an argument given by keyword is told by its name, `argument 'x'`.
     """
@@ -77,7 +78,17 @@ def encode_arguments(
     for value in args:
         if _is_big(value, share_above):
             big = True
-    return _encode((args, kwargs), share_above, big, True, "the arguments")
+    # One list, and no tuple, which msgpack would ask us about.
+    return _encode([*args, kwargs], share_above, big, True, "the arguments")
+
+
+def decode_arguments(payload: Payload) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return what `encode_arguments` was given; as `decode`."""
+    values = decode(payload)
+    if type(values) is not list or not values or type(values[-1]) is not dict:
+        raise WireError("a payload holds no arguments")
+    kwargs = values.pop()
+    return tuple(values), kwargs
 
 
 def decode(payload: Payload) -> Any:
@@ -272,7 +283,7 @@ def _refuse_views(keys: Any) -> None:
 def _culprits(value: Any, name: str, arguments: bool) -> tuple[str, Exception] | None:
     if not arguments:
         return _culprit(value, name, set())
-    args, kwargs = value
+    *args, kwargs = value
     found = (
         _culprit(argument, f"argument {at!r}", set()) for at, argument in [*enumerate(args), *kwargs.items()]
     )

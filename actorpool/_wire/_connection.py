@@ -38,8 +38,8 @@ MAX_FRAME: Final = 1 << 30
 
 # Sizes picked by feel: a write that copies is cheaper than many calls up to about this size, and a socket of Linux
 # holds about 200 KiB.
-_JOINED_BYTES: Final = 1 << 16
-_CHUNK_BYTES: Final = 1 << 16
+_JOINED_BYTES: Final = 1 << 17
+_CHUNK_BYTES: Final = 1 << 18
 _READ_BYTES: Final = 1 << 20
 _WRITE_BYTES: Final = 1 << 20
 

@@ -5,6 +5,8 @@ A message is packed as one msgpack array, `[kind, field, ...]`, with the fields 
 is a binary, or `[binary, size, ...]` with the size of each of its blobs. So the blobs of a frame are counted in it:
 they are taken, in order, from the descriptors that came with it, and have to have these sizes.
 
+Messages are values like any frozen ones; only, freezing costs more than all else that is done with them.
+
 Unpacking checks number, types and ranges of all fields, and touches the content of no payload. Whatever is wrong
 is a `WireError`; what it may allocate is bounded by the size of the frame.
 """
@@ -17,7 +19,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, get_args
 
 import msgpack
-from attrs import fields, frozen
+from attrs import define, fields
 
 from ._blobs import MAX_BLOBS, Blob, Payload
 from ._faults import WireError
@@ -64,7 +66,7 @@ ENDED_STATES: Final = frozenset({4, 5, 6})
 """SUCCEEDED, FAILED and CANCELLED of the input states."""
 
 
-@frozen
+@define
 class Start:
     """The first message: what the container runs."""
 
@@ -84,7 +86,7 @@ class Start:
     """{name of a logger: its level}, where the pool's process has set one; "" is the root."""
 
 
-@frozen
+@define
 class Run:
     """Run an input."""
 
@@ -105,7 +107,7 @@ class Run:
     """How many items a generator may be ahead; None if it is no generator."""
 
 
-@frozen
+@define
 class Cancel:
     """Cancel an input, which is settled by its `Ended` as any other; or a call, of which nothing more is told."""
 
@@ -114,7 +116,7 @@ class Cancel:
     number: int
 
 
-@frozen
+@define
 class Credit:
     """A generator may send that many further items."""
 
@@ -124,7 +126,7 @@ class Credit:
     items: int
 
 
-@frozen
+@define
 class CloseStream:
     """Nobody takes the items of this generator any more."""
 
@@ -133,7 +135,7 @@ class CloseStream:
     number: int
 
 
-@frozen
+@define
 class Stop:
     """Run the exit hooks and end."""
 
@@ -142,7 +144,7 @@ class Stop:
     grace_s: float
 
 
-@frozen
+@define
 class Answer:
     """The answer to an `Ask` of the worker's; or, with an error, to a `Call` that was not accepted."""
 
@@ -153,7 +155,7 @@ class Answer:
     value: Payload
 
 
-@frozen
+@define
 class Withdraw:
     """Drop what has not begun of the inputs from this number on, which were sent ahead; answered by `Withdrawn`."""
 
@@ -162,7 +164,7 @@ class Withdraw:
     number: int
 
 
-@frozen
+@define
 class Ready:
     """The enter hooks have run."""
 
@@ -172,7 +174,7 @@ class Ready:
     pid: int
 
 
-@frozen
+@define
 class StartFailed:
     """The code could not be loaded, or an enter hook failed."""
 
@@ -181,7 +183,7 @@ class StartFailed:
     error: Payload
 
 
-@frozen
+@define
 class Ended:
     """The one outcome of an input."""
 
@@ -193,7 +195,7 @@ class Ended:
     """The result, or the error."""
 
 
-@frozen
+@define
 class Item:
     """An item of a generator; it uses up one credit."""
 
@@ -203,7 +205,7 @@ class Item:
     value: Payload
 
 
-@frozen
+@define
 class Output:
     """A line that was printed, without its newline."""
 
@@ -214,7 +216,7 @@ class Output:
     line: str
 
 
-@frozen
+@define
 class Record:
     """A logging record."""
 
@@ -223,7 +225,7 @@ class Record:
     fields: Payload
 
 
-@frozen
+@define
 class Call:
     """Call a function of the pool's process; its items and its end are told as those of an input are."""
 
@@ -245,7 +247,7 @@ class Call:
     """How many items a generator may be ahead; None if it is no generator."""
 
 
-@frozen
+@define
 class Ask:
     """Ask the pool's process something; not every question has an answer."""
 
@@ -257,14 +259,14 @@ class Ask:
     value: Payload
 
 
-@frozen
+@define
 class Stopped:
     """The exit hooks have run; the last message."""
 
     KIND: ClassVar[int] = 40
 
 
-@frozen
+@define
 class Withdrawn:
     """Of the inputs that were sent ahead before the `Withdraw`, those with numbers above this one were dropped."""
 
@@ -383,7 +385,7 @@ class _Packer:
 class _Layout:
     """How the fields of one kind of message are written, read and checked."""
 
-    __slots__ = ("_checks", "_getter", "_numbers", "_payloads", "_type", "_types")
+    __slots__ = ("_checks", "_getter", "_maybes", "_numbers", "_payloads", "_type", "_types")
 
     def __init__(self, kind: type[Message]) -> None:
         self._type = kind
@@ -394,8 +396,9 @@ class _Layout:
         self._payloads = tuple(at for at, name in enumerate(annotations) if name.startswith("Payload"))
         ranges = {"mode": _MODES, "state": ENDED_STATES, "stream": _STREAMS, "version": _VERSIONS}
         self._checks = tuple((at, ranges[name]) for at, name in enumerate(names) if name in ranges)
-        self._numbers = tuple(
-            at for at, annotation in enumerate(annotations) if annotation.startswith(("int", "float"))
+        self._numbers = tuple(at for at, name in enumerate(annotations) if name in ("int", "float"))
+        self._maybes = tuple(
+            at for at, name in enumerate(annotations) if name in ("int | None", "float | None")
         )
         self._getter = attrgetter(*names) if names else None
 
@@ -410,10 +413,12 @@ class _Layout:
         if tuple(map(type, values)) not in self._types:
             raise WireError(f"a frame has other fields than a {name}")
         for at in self._numbers:
-            value = values[at]
             # Said so that it is true of what is no number as well.
-            if value is not None and not value >= 0:
-                raise WireError(f"field {at + 1} of a {name} is {value}")
+            if not values[at] >= 0:
+                raise WireError(f"field {at + 1} of a {name} is {values[at]}")
+        for at in self._maybes:
+            if values[at] is not None and not values[at] >= 0:
+                raise WireError(f"field {at + 1} of a {name} is {values[at]}")
         for at, allowed in self._checks:
             if values[at] not in allowed:
                 raise WireError(f"field {at + 1} of a {name} is {values[at]}")

@@ -137,7 +137,7 @@ def close_peers() -> None:
     for name, module in list(sys.modules.items()):
         if name == "multiprocessing.forkserver":
             module._forkserver._stop()
-        elif name.endswith(".resource_tracker") and hasattr(module, "_resource_tracker"):
+        elif name == "multiprocessing.resource_tracker":
             module._resource_tracker._stop()
 
 

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actorpool._wire._codec import EncodeError, decode, encode, encode_arguments
+from actorpool._wire._codec import EncodeError, WireError, decode, decode_arguments, encode, encode_arguments
 from tests.wire.values import ARRAYS, VALUES, exactly
 
 
@@ -255,7 +255,13 @@ def test_the_argument_that_cannot_be_sent_is_named() -> None:
 
 
 def test_arguments_decode_to_a_tuple_and_a_dict() -> None:
-    assert ((1, (2, 3)), {"x": [4]}) == decode(encode_arguments((1, (2, 3)), {"x": [4]}))
+    assert ((1, (2, 3)), {"x": [4]}) == decode_arguments(encode_arguments((1, (2, 3)), {"x": [4]}))
+
+
+@pytest.mark.parametrize("value", [[], (1, {}), [1], {"x": 1}, None])
+def test_what_holds_no_arguments_is_refused(value: object) -> None:
+    with pytest.raises(WireError, match="no arguments"):
+        decode_arguments(encode(value))
 
 
 def test_a_key_without_a_text_is_no_obstacle_to_naming_its_value() -> None:

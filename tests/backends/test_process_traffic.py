@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How often a map over a process asks the system to read and to write: guards of its cost that need no clock."""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import actorpool
+from actorpool._backends import _lookahead, _process
+from actorpool._wire._connection import Connection
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
+
+app = actorpool.App("tests-traffic")
+
+
+@app.function(backend="process", max_containers=1)
+def no_op(x: int) -> int:
+    return x
+
+
+class CountedSocket:
+    """A socket whose calls are counted."""
+
+    def __init__(self, sock: socket.socket, calls: Counter[str]) -> None:
+        self._sock = sock
+        self._calls = calls
+
+    def __getattr__(self, name: str) -> Any:
+        self._calls[name] += 1
+        return getattr(self._sock, name)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """What this side asks of the sockets of process containers; and inputs are short, whatever the machine does."""
+    counted: Counter[str] = Counter()
+
+    class Counted(Connection):
+        def __init__(self, sock: socket.socket, wake: Callable[[], object]) -> None:
+            super().__init__(CountedSocket(sock, counted), wake)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(_process, "Connection", Counted)
+    for name in ("_AHEAD_S", "_ONE_S", "_SILENCE_S"):
+        monkeypatch.setattr(_lookahead, name, 1_000.0)
+    return counted
+
+
+def test_a_map_over_a_process_writes_many_inputs_at_a_time(calls: Counter[str]) -> None:
+    n = 2_000
+    with app.run():
+        # The first one waits for the process to start.
+        assert 1 == no_op.remote(1)
+        calls.clear()
+        assert list(range(n)) == list(no_op.map(range(n)))
+        written, read = calls["send"] + calls["sendmsg"], calls["recvmsg_into"]
+
+    assert written <= n / 10, calls
+    # Each result is written when it is there; a turn of the loop reads all that have come, and once looks in vain.
+    assert read <= 1.1 * n, calls
+
+
+def test_one_call_is_one_write_and_few_reads(calls: Counter[str]) -> None:
+    with app.run():
+        assert 1 == no_op.remote(1)
+        calls.clear()
+        for x in range(100):
+            assert x == no_op.remote(x)
+        written, read = calls["send"] + calls["sendmsg"], calls["recvmsg_into"]
+
+    assert 100 == written, calls
+    assert read <= 200, calls
