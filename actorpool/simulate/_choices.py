@@ -150,22 +150,22 @@ def read_setting(word: str) -> tuple[str, _Values]:
         raise InvalidError(f"{name}: {error}") from None
 
 
-# Those that come with the package, by the names that a command line has for them.
-_POLICIES: Final[dict[str, PolicyChoice]] = {"window": WindowPolicy, "adaptive": AdaptivePolicy}
-
-
 def read_policy(word: str) -> tuple[str, PolicyChoice]:
-    """Read "window", "adaptive" or "module:name" as a policy; the module is looked for in the current folder, too.
+    """Read "window", "adaptive", "adaptive:2" or "module:name" as a policy.
+
+    The number is the eagerness of `AdaptivePolicy`; a module is looked for in the current folder, too.
 
     Raises:
         InvalidError: If there is no such policy.
     """
-    if word in _POLICIES:
-        return word, _POLICIES[word]
+    if word == "window":
+        return word, WindowPolicy
     place, colon, name = word.partition(":")
+    if place == "adaptive":
+        return word, AdaptivePolicy(eagerness=_eagerness(name)) if colon else AdaptivePolicy
     if not colon or not place or not name:
         raise InvalidError(
-            f"there is no policy '{word}'; write window, adaptive, or module:name for one of yours"
+            f"there is no policy '{word}'; write window, adaptive, adaptive:2, or module:name for one of yours"
         )
     folder = str(Path.cwd())
     if folder not in sys.path:
@@ -186,6 +186,13 @@ def read_policy(word: str) -> tuple[str, PolicyChoice]:
     if not hasattr(made(), "decide"):
         raise InvalidError(f"'{word}' makes no policy: what it returns has no method decide")
     return word, made
+
+
+def _eagerness(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise InvalidError(f"'{word}' is no number; adaptive:2 waits less, adaptive:0.5 costs less") from None
 
 
 def _meant(word: str, known: Iterable[str]) -> str:

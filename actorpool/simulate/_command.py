@@ -60,7 +60,7 @@ examples:
   actorpool simulate trace.mp
   actorpool simulate trace.mp --set max_containers=4 --set scaledown_window=5s,30s,2min
   actorpool simulate trace.mp --set buffer_containers=0,1,2 --plot-costs costs.svg
-  actorpool simulate trace.mp --policy window --policy mine:MyPolicy --plot course.svg
+  actorpool simulate trace.mp --policy window --policy adaptive --plot course.svg
   actorpool simulate --family cron --seed 7 --set scaledown_window=30s,5min"""
 
 # More panels than this make no picture.
@@ -109,7 +109,8 @@ def _read(words: Sequence[str]) -> argparse.Namespace:
             action="append",
             default=[],
             type=_checked(read_policy),
-            help="window (the default), or MODULE:NAME for one of yours; several are compared",
+            help="window (the default), adaptive, adaptive:2 (waits less; 0.5 costs less), or MODULE:NAME for "
+            "one of yours; several are compared",
         ),
         options.add_argument(
             "--function",

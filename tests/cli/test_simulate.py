@@ -93,6 +93,17 @@ def test_settings_and_policies_are_compared_in_all_combinations(
     assert all(line["container_seconds"] > 0 and line["clairvoyant_s"] > 0 for line in figures)
 
 
+def test_the_adaptive_policy_takes_its_eagerness(command: Command) -> None:
+    adaptive = [word for knob in ("adaptive", "adaptive:0.3", "adaptive:5") for word in ("--policy", knob)]
+
+    outcome = command("simulate", "--family", "bursts-heavy", "--load", "0.3", "--json", *adaptive)
+
+    figures = [json.loads(line) for line in outcome.out.splitlines()]
+    assert ["adaptive", "adaptive:0.3", "adaptive:5"] == [line["label"] for line in figures]
+    middle, thrifty, eager = (line["container_seconds"] for line in figures)
+    assert thrifty < middle < eager
+
+
 def test_pictures_are_drawn(command: Command, tmp_path: Path) -> None:
     course, costs = tmp_path / "course.svg", tmp_path / "costs.svg"
 
@@ -119,7 +130,9 @@ def test_pictures_are_drawn(command: Command, tmp_path: Path) -> None:
         (["t.mp", "--set", "max_containers"], "lacks its value; write max_containers=VALUE"),
         (["t.mp", "--set", "max_containers=3,x"], "max_containers: 'x' is no whole number"),
         (["t.mp", "--set", "scaledown_window=soon"], "scaledown_window: 'soon' is no length of time"),
-        (["t.mp", "--policy", "fast"], "there is no policy 'fast'"),
+        (["t.mp", "--policy", "fast"], "there is no policy 'fast'; write window, adaptive, adaptive:2, or"),
+        (["t.mp", "--policy", "adaptive:fast"], "'fast' is no number; adaptive:2 waits less"),
+        (["t.mp", "--policy", "adaptive:0"], "eagerness must be more than 0"),
         (["t.mp", "--policy", "nowhere:Mine"], "there is no module 'nowhere' for policy 'nowhere:Mine'"),
         (["t.mp", "--policy", "json:Mine"], "module 'json' has no 'Mine'"),
         (["t.mp", "--policy", "json:JSONEncoder"], "'json:JSONEncoder' makes no policy"),

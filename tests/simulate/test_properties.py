@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actorpool import AutoscalerSettings, ScalingPolicy, WindowPolicy
+from actorpool import AdaptivePolicy, AutoscalerSettings, ScalingPolicy, WindowPolicy
 from actorpool.simulate import MapCall, Trace, simulate
 
 # Multiples of an eighth, so that sums are exact.
 SECONDS = st.integers(0, 400).map(lambda eighths: eighths / 8)
-POLICIES: list[Callable[[], ScalingPolicy]] = [WindowPolicy]
+POLICIES: list[Callable[[], ScalingPolicy]] = [WindowPolicy, AdaptivePolicy]
 
 
 @st.composite

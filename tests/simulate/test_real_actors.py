@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import actorpool as modal
-from actorpool import AutoscalerSettings, Decision, ScalingPolicy, Snapshot, WindowPolicy
+from actorpool import AdaptivePolicy, AutoscalerSettings, Decision, ScalingPolicy, Snapshot, WindowPolicy
 from actorpool.simulate import Trace, read_recording, record, simulate
 from tests.api.support import gather, now, sleep
 
@@ -116,6 +116,7 @@ SHORT, BOUNDED, BUFFERED = (
         (BOUNDED, 1, WindowPolicy),
         (BUFFERED, 3, WindowPolicy),
         (BUFFERED, 3, Eventful),
+        (SHORT, 1, AdaptivePolicy),
     ],
 )
 def test_the_real_actors_do_what_was_simulated(
