@@ -25,18 +25,18 @@ from pathlib import Path
 from attrs import frozen
 
 import actorpool as modal
-from actorpool import AutoscalerSettings
+from actorpool import AdaptivePolicy, AutoscalerSettings, ScalingPolicy, WindowPolicy
 from actorpool.simulate import Trace, read_recording, record, simulate
 
 SECONDS = 10.0
 TOLERANCE = 0.10
 RECORDED = AutoscalerSettings(max_containers=8, scaledown_window=1.0)
-OTHERS = {
-    "max_containers=4": AutoscalerSettings(max_containers=4, scaledown_window=1.0),
-    "scaledown_window=0.3": AutoscalerSettings(max_containers=8, scaledown_window=0.3),
-    "min_containers=3, buffer_containers=1": AutoscalerSettings(
-        min_containers=3, max_containers=8, buffer_containers=1, scaledown_window=1.0
-    ),
+BUFFERED = AutoscalerSettings(min_containers=3, max_containers=8, buffer_containers=1, scaledown_window=1.0)
+OTHERS: dict[str, tuple[AutoscalerSettings, type[ScalingPolicy]]] = {
+    "max_containers=4": (AutoscalerSettings(max_containers=4, scaledown_window=1.0), WindowPolicy),
+    "scaledown_window=0.3": (AutoscalerSettings(max_containers=8, scaledown_window=0.3), WindowPolicy),
+    "min_containers=3, buffer_containers=1": (BUFFERED, WindowPolicy),
+    "the adaptive policy": (RECORDED, AdaptivePolicy),
 }
 
 
@@ -76,9 +76,11 @@ def startup_times(trace: Trace) -> Iterator[float]:
         yield draw.choice(trace.startups)
 
 
-def run_live(trace: Trace, settings: AutoscalerSettings, path: Path | None = None) -> Outcome:
+def run_live(
+    trace: Trace, settings: AutoscalerSettings, policy: type[ScalingPolicy], path: Path | None = None
+) -> Outcome:
     """Run the trace in a real app, recorded to `path` if there is one."""
-    app = modal.App("live-check", policy=modal.WindowPolicy)
+    app = modal.App("live-check", policy=policy)
     startups = startup_times(trace)
     waits: list[float] = []
     submitted = [0.0] * len(trace)
@@ -120,8 +122,8 @@ def run_live(trace: Trace, settings: AutoscalerSettings, path: Path | None = Non
         return Outcome(run(), statistics.fmean(waits))
 
 
-def simulated(trace: Trace, settings: AutoscalerSettings) -> Outcome:
-    report = simulate(trace, settings)
+def simulated(trace: Trace, settings: AutoscalerSettings, policy: type[ScalingPolicy]) -> Outcome:
+    report = simulate(trace, settings, policy=policy)
     assert not report.violations, report.broken
     return Outcome(report.container_seconds, report.wait_mean_s)
 
@@ -147,11 +149,12 @@ def main(seed: int = 1) -> int:
     print(f"{'':<40}{'live':>8}{'simulated':>10}{'':>9}{'live':>10}{'simulated':>10}")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "live.mp"
-        live = run_live(trace, RECORDED, path)
+        live = run_live(trace, RECORDED, WindowPolicy, path)
         recorded = read_recording(path).function("Model").trace
-    agree = [compared("as recorded", live, simulated(recorded, RECORDED))]
-    for title, settings in OTHERS.items():
-        agree.append(compared(title, run_live(recorded, settings), simulated(recorded, settings)))
+    agree = [compared("as recorded", live, simulated(recorded, RECORDED, WindowPolicy))]
+    for title, (settings, policy) in OTHERS.items():
+        foretold = simulated(recorded, settings, policy)
+        agree.append(compared(title, run_live(recorded, settings, policy), foretold))
     return 0 if all(agree) else 1
 
 
