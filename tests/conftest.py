@@ -26,6 +26,13 @@ settings.register_profile("deep", max_examples=5_000, stateful_step_count=100, *
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse names that differ from process to process: the tests could not be shared out among several."""
+    unstable = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if unstable:
+        raise pytest.UsageError(f"give these tests ids that are the same in each process: {unstable}")
+
+
 @pytest.fixture(params=HOST_NAMES)
 def host_name(request: pytest.FixtureRequest) -> str:
     """Each host in turn: "asyncio", "asyncio+uvloop", "asyncio+eager" (from Python 3.12 on), "trio"."""

@@ -47,7 +47,11 @@ class Learning(Simple):
         return decision if until <= snapshot.now else Decision(wake_at=until)
 
 
-@pytest.mark.parametrize("policy", [WindowPolicy, WindowPolicy(0.5), Simple, Learning, Learning()], ids=repr)
+@pytest.mark.parametrize(
+    "policy",
+    [WindowPolicy, WindowPolicy(0.5), Simple, Learning, Learning()],
+    ids=["class", "object", "own class", "learning class", "learning object"],
+)
 def test_policies_that_do_what_the_protocol_says_pass(policy: Any) -> None:
     check_policy(policy)
 
