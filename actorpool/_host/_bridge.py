@@ -180,12 +180,15 @@ class _AsyncioFeeder:
         return self._task.done()
 
 
-@define(eq=False)
 class _AsyncioWaiter:
-    _bridge: AsyncioBridge = field(repr=False)
-    _loop: asyncio.AbstractEventLoop = field(repr=False)
-    _future: asyncio.Future[None] | None = field(default=None, init=False, repr=False)
-    _notified: bool = field(default=False, init=False)
+    # By hand, as the three below: one is made for each call, or for each map.
+    __slots__ = ("_bridge", "_future", "_loop", "_notified")
+
+    def __init__(self, bridge: AsyncioBridge, loop: asyncio.AbstractEventLoop) -> None:
+        self._bridge = bridge
+        self._loop = loop
+        self._future: asyncio.Future[None] | None = None
+        self._notified = False
 
     def notify(self) -> None:
         if self._notified:
@@ -221,12 +224,14 @@ class _AsyncioWaiter:
             self._future = None
 
 
-@define(eq=False)
 class _AsyncioSignal:
-    _bridge: AsyncioBridge = field(repr=False)
-    _loop: asyncio.AbstractEventLoop = field(repr=False)
-    _future: asyncio.Future[None] | None = field(default=None, init=False, repr=False)
-    _notified: bool = field(default=False, init=False)
+    __slots__ = ("_bridge", "_future", "_loop", "_notified")
+
+    def __init__(self, bridge: AsyncioBridge, loop: asyncio.AbstractEventLoop) -> None:
+        self._bridge = bridge
+        self._loop = loop
+        self._future: asyncio.Future[None] | None = None
+        self._notified = False
 
     def notify(self) -> None:
         if self._notified:
@@ -265,15 +270,15 @@ class _AsyncioSignal:
         self._notified = False
 
 
-@define(eq=False)
 class ThreadWaiter:
     """The `Waiter` of a thread: `wait` blocks it."""
 
-    _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
-    _notified: bool = field(default=False, init=False)
+    __slots__ = ("_lock", "_notified")
 
-    def __attrs_post_init__(self) -> None:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._lock.acquire()
+        self._notified = False
 
     def notify(self) -> None:
         """Let `wait` return, now and for ever; idempotent. Threads: any."""
@@ -296,14 +301,14 @@ class ThreadWaiter:
         return True
 
 
-@define(eq=False)
 class ThreadSignal:
     """The `Signal` of a thread: `wait` blocks it. One thread waits at a time."""
 
-    # Free = notified. A binary semaphore is all that an auto-reset event is.
-    _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
+    __slots__ = ("_lock",)
 
-    def __attrs_post_init__(self) -> None:
+    def __init__(self) -> None:
+        # Free = notified. A binary semaphore is all that an auto-reset event is.
+        self._lock = threading.Lock()
         self._lock.acquire()
 
     def notify(self) -> None:

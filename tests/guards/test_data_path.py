@@ -152,10 +152,10 @@ def test_a_map_in_threads_from_the_loop_wakes_it_for_many_results_at_once() -> N
 @pytest.mark.parametrize(
     ("work", "python", "c"),
     [
-        # Counted: 20.5 and 15.4 with eager tasks, 28.9 and 21.5 without.
-        (mapped, *((21.2, 16.2) if EAGER else (29.6, 22.2))),
-        # 35.1 and 21.5; without eager tasks 161.0 and 103.0, most of them the loop's own.
-        (called, *((35.8, 22.2) if EAGER else (161.7, 103.7))),
+        # Counted: 18.0 and 14.6 with eager tasks, 27.9 and 21.5 without.
+        (mapped, *((18.7, 15.3) if EAGER else (28.5, 22.2))),
+        # 35.1 and 21.5; without eager tasks 160.0 and 105.0, most of them the loop's own.
+        (called, *((35.8, 22.2) if EAGER else (160.7, 105.7))),
     ],
 )
 def test_an_input_takes_so_many_function_calls(work: Work, python: float, c: float) -> None:
