@@ -232,8 +232,8 @@ class Flow:
             >= self.limits.max_inputs
         ):
             raise self._refusal("max_inputs", self.limits.max_inputs, "inputs in all")
-        # Where one is pending no slot is free.
-        container = None if backlog.count else self._placement.take()
+        # Where one is pending that is not set aside no slot is free.
+        container = None if backlog.count > backlog.aside else self._placement.take()
         if container is not None:
             self.arrived += 1
             input.state = RUNNING

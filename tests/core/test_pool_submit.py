@@ -483,3 +483,16 @@ def test_what_the_pool_asks_for_is_finite() -> None:
     rig.attend()
     assert rig.pool.attention == 0
     assert rig.wake_at is None or math.isfinite(rig.wake_at)
+
+
+def test_an_input_takes_a_free_slot_although_others_are_set_aside_for_another_container() -> None:
+    rig = Rig()
+    rig.start(2)
+    first, second = rig.submit(), rig.submit()
+    ahead = rig.submit()
+    assert first.container is not None
+    assert [ahead] == rig.pool.look_ahead(first.container, 1)
+    place = second.container
+    assert rig.end(second) is None
+    assert place is rig.submit().container
+    assert (PENDING, first.container) == (ahead.state, ahead.container)
