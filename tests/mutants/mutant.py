@@ -60,11 +60,17 @@ GROUPS: dict[str, Stages] = {
     ),
     "supervision": (("tests/core/test_supervision.py", "tests/primitives/test_supervisor.py"), *WIDE),
     "dispatch": (
-        ("tests/api/test_limits.py", "tests/api/test_pool.py", "tests/actors/test_cancelled_callers.py"),
+        (
+            "tests/api/test_limits.py",
+            "tests/api/test_pool.py",
+            "tests/actors/test_cancelled_callers.py",
+            "tests/api/test_faults_lost_loops.py",
+        ),
         *WIDE,
     ),
     "container": (
         ("tests/actors/test_enter_hooks.py", "tests/actors/test_exit_hooks.py", "tests/actors/test_hooks.py"),
+        ("tests/api/test_faults_lost_loops.py",),
         *WIDE,
     ),
     "supervisor": (
@@ -77,13 +83,14 @@ GROUPS: dict[str, Stages] = {
     ),
     "runtime": (
         (
+            "tests/actors/test_drain_races.py",
             "tests/api/test_faults_closing.py",
             "tests/api/test_faults_running.py",
             "tests/api/test_faults_stopping.py",
         ),
         *WIDE,
     ),
-    "scheduler": (("tests/api/test_schedules.py",), *WIDE),
+    "scheduler": (("tests/actors/test_set_clocks.py", "tests/api/test_schedules.py"), *WIDE),
     "overrides": (("tests/api/test_update_autoscaler.py", "tests/actors/test_forgetting.py"), *WIDE),
 }
 
