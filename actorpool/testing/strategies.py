@@ -192,10 +192,11 @@ class _Drawn(_Draw):
         return probability > 0 and (probability >= 1 or self._draw(st.booleans()))
 
     def one(self, choices: Sequence[T]) -> T:
-        chosen: T = self._draw(_one_of(tuple(choices)))
+        chosen: T = self._draw(_one_of(tuple(choices), tuple(map(type, choices))))
         return chosen
 
 
 @functools.cache
-def _one_of(choices: tuple[T, ...]) -> st.SearchStrategy[T]:
+def _one_of(choices: tuple[T, ...], types: tuple[type, ...]) -> st.SearchStrategy[T]:
+    """Return a strategy for these choices, one for equal choices of equal types: 0 is not 0.0."""
     return st.sampled_from(choices)

@@ -91,7 +91,7 @@ GROUPS: dict[str, Stages] = {
         *WIDE,
     ),
     "scheduler": (("tests/actors/test_set_clocks.py", "tests/api/test_schedules.py"), *WIDE),
-    "overrides": (("tests/api/test_update_autoscaler.py", "tests/actors/test_forgetting.py"), *WIDE),
+    "overrides": (("tests/api/test_many_parameter_sets.py", "tests/actors/test_forgetting.py"), *WIDE),
 }
 
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import pytest
 from attrs import evolve
 
-from actorpool import Decision, ScalingPolicy, Snapshot, WindowPolicy
+from actorpool import AdaptivePolicy, Decision, ScalingPolicy, Snapshot, WindowPolicy
 from actorpool.exception import InvalidError
 from actorpool.testing import ConformanceError, check_policy
 
@@ -49,8 +49,8 @@ class Learning(Simple):
 
 @pytest.mark.parametrize(
     "policy",
-    [WindowPolicy, WindowPolicy(0.5), Simple, Learning, Learning()],
-    ids=["class", "object", "own class", "learning class", "learning object"],
+    [WindowPolicy, WindowPolicy(0.5), AdaptivePolicy, Simple, Learning, Learning()],
+    ids=["class", "object", "adaptive", "own class", "learning class", "learning object"],
 )
 def test_policies_that_do_what_the_protocol_says_pass(policy: Any) -> None:
     check_policy(policy)
