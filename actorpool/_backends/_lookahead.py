@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from actorpool._wire._faults import EncodeError, WireError
 from actorpool._wire._messages import Withdraw
 
 if TYPE_CHECKING:
@@ -94,7 +95,25 @@ class Lookahead:
         self._service_s = service_s if known is None else known + _WEIGHT * (service_s - known)
         self._heard_at = now
 
-    def wanted(self) -> int:
+    def fill(self, give: Callable[[Input], int | None]) -> None:
+        """Send more inputs ahead, if the process is fast enough to need them.
+
+        Args:
+            give: Sends one and returns its number, or None if it was cancelled.
+        """
+        wanted = self._wanted()
+        inputs = self._owner.look_ahead(wanted) if wanted else []
+        for at, input in enumerate(inputs):
+            try:
+                number = give(input)
+            except (EncodeError, WireError):
+                # It fails when its turn comes, as an input that did not go ahead.
+                self._owner.give_back(tuple(inputs[at:]))
+                return
+            if number is not None:
+                self._sent(number, input)
+
+    def _wanted(self) -> int:
         """Return how many more are to go ahead now."""
         service_s = self._service_s
         if service_s is None or self._withdrawing or service_s > _ONE_S:
@@ -103,8 +122,7 @@ class Lookahead:
         # Many at a time: half of them have been used up.
         return most - len(self._ahead) if 2 * len(self._ahead) <= most else 0
 
-    def sent(self, number: int, input: Input) -> None:
-        """Take note of an input that went ahead."""
+    def _sent(self, number: int, input: Input) -> None:
         if not self._ahead:
             self._pool.ahead[self] = None
             if self._timer is None:

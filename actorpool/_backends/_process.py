@@ -20,7 +20,6 @@ import signal
 import socket
 import threading
 from functools import partial
-from math import inf
 from typing import TYPE_CHECKING, Final
 
 from actorpool._core._ending import Ending, Step
@@ -34,6 +33,7 @@ from actorpool._wire._errors import decode_error
 from actorpool._wire._faults import ConnectionClosed, EncodeError, WireError
 from actorpool.exception import ContainerDiedError, InvalidError
 
+from ._alarm import Alarm
 from ._feed import Feed
 from ._lookahead import Lookahead
 from ._process_facts import death_of, resident_bytes
@@ -44,7 +44,7 @@ from ._worker_output import forward_line, forward_record
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from actorpool._host._base import Host, TimerHandle
+    from actorpool._host._base import Host
     from actorpool._host._slots import Complete
 
     from ._process_pool import ProcessPool, Served
@@ -70,6 +70,8 @@ class ProcessContainer:
     __slots__ = (
         "_admitted",
         "_ahead",
+        "_alarm",
+        "_alone",
         "_complete",
         "_connection",
         "_ending",
@@ -91,8 +93,6 @@ class ProcessContainer:
         "_served",
         "_stopping",
         "_template",
-        "_timer",
-        "_timer_at",
         "_turn",
         "_watch",
         "_weight",
@@ -126,9 +126,7 @@ class ProcessContainer:
         # As long as the steps of a stop may take there: interrupted work, each hook, the threads.
         ask_s = grace_s * (len(pool.workload.exit) + 2) + 1
         self._ending = Ending(grace_s, ask_s=ask_s, kill_s=_KILLED_S)
-        # For the next step of the ending, and when it is due.
-        self._timer: TimerHandle | None = None
-        self._timer_at = inf
+        self._alarm = Alarm(host, self._advance)
         self._weight = Weight(pool.max_memory, every_s=_WEIGH_S)
         self._template: Template | None = None
         self._pid: int | None = None
@@ -143,6 +141,8 @@ class ProcessContainer:
         self._stopping = False
         # The thread that will flush what it posts, while it does.
         self._turn = 0
+        # Whether nothing ran when the last input was sent.
+        self._alone = False
 
     @property
     def send(self) -> Callable[[Input], None]:
@@ -197,7 +197,7 @@ class ProcessContainer:
         if self._pid is None:
             # There is none, or none that is known: it ends with its socket.
             self._ending.gone()
-            self._arm()
+            self._alarm.set(self._ending.next_at)
         else:
             self._carry_out(self._ending.stop(self._host.now(), hooks=self._ready))
             with self._host.hold_clock():
@@ -244,7 +244,8 @@ class ProcessContainer:
                 number = next(self._numbers)
                 if stream is not None:
                     self._feeds[number] = Feed(stream, partial(self._give_credit, number))
-                if not self._running:
+                self._alone = not self._running
+                if self._alone:
                     self._ahead.begun_work()
                 self._running[number] = input
                 input.handle = number
@@ -267,8 +268,18 @@ class ProcessContainer:
             self._connection.post(message)
 
     def _wake(self) -> None:
-        if self._turn != threading.get_ident():
-            self._host.bridge.post(ProcessContainer._flush, self)
+        if self._turn == threading.get_ident():
+            return
+        bridge = self._host.bridge
+        if self._alone and self._connection is not None:
+            # Somebody waits for this one input: it goes without waking the loop for it.
+            bridge.check_open()
+            try:
+                if self._connection.flush():
+                    return
+            except ConnectionClosed:
+                return
+        bridge.post(ProcessContainer._flush, self)
 
     # -- the host's thread -----------------------------------------------------------------------
 
@@ -299,34 +310,25 @@ class ProcessContainer:
             ended += message.__class__ is wire.Ended
         if ended and self._pool.looks_ahead:
             self._ahead.measure(ended)
-            self._look_ahead()
+            if self._running and not self._stopping and not self._ending.doomed:
+                self._ahead.fill(self._give)
         self._turn = 0
         if self._connection.pending_bytes:
             self._flush()
 
-    def _look_ahead(self) -> None:
-        """Send inputs ahead, if the process is fast enough to need them."""
-        wanted = self._ahead.wanted()
-        if not wanted or self._ending.doomed or self._stopping or not self._running:
-            return
-        assert self._connection is not None
-        inputs = self._owner.look_ahead(wanted)
-        for at, input in enumerate(inputs):
-            args, kwargs, context = input.args, input.kwargs, input.context
-            if input.state != PENDING:
-                continue  # cancelled meanwhile; the payload is read before the state, as ever
-            try:
-                values = encode_arguments(args, kwargs or {}), pack_context(context)
-                with self._order:
-                    number = next(self._numbers)
-                    self._connection.post(self._pool.run_message(number, input, *values, None))
-            except (EncodeError, WireError):
-                # It fails when its turn comes, as an input that did not go ahead.
-                self._owner.give_back(tuple(inputs[at:]))
-                return
-            self._host.hold()
-            input.handle = number
-            self._ahead.sent(number, input)
+    def _give(self, input: Input) -> int | None:
+        """Send an input ahead; return its number, or None if it was cancelled meanwhile."""
+        # The payload is read before the state, as ever.
+        args, kwargs, context = input.args, input.kwargs, input.context
+        if input.state != PENDING:
+            return None
+        values = encode_arguments(args, kwargs or {}), pack_context(context)
+        with self._order:
+            number = next(self._numbers)
+            self._post(self._pool.run_message(number, input, *values, None))
+        self._host.hold()
+        input.handle = number
+        return number
 
     def _unhear(self, error: WireError | None) -> None:
         """Nothing more comes from the process: it is ending, or what it says makes no sense."""
@@ -444,21 +446,7 @@ class ProcessContainer:
                     message = f"process {self._pid} is not gone {_KILLED_S:g} s after SIGKILL"
                     logger.error("container %s: %s", self._name, message)
                     self._end(ContainerDiedError(message))
-        self._arm()
-
-    def _arm(self) -> None:
-        """See to it that the next step is taken when it is due."""
-        due = self._ending.next_at
-        if self._timer is not None:
-            if self._timer_at == due:
-                return
-            self._timer.cancel()
-        self._timer_at = due
-        self._timer = None if due == inf else self._host.call_at(due, self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
-        self._advance()
+        self._alarm.set(self._ending.next_at)
 
     def _signal(self, number: int) -> None:
         if self._pid is not None and self._template is not None:
@@ -473,7 +461,7 @@ class ProcessContainer:
         self._pid = None
         self._error = error
         self._ending.gone()
-        self._arm()
+        self._alarm.set(self._ending.next_at)
         self._over.set()
         self._greeted.set()
         if self._ready and not self._stopping:

@@ -328,6 +328,10 @@ class Bridge(Protocol):
         """
         ...
 
+    def check_open(self) -> None:
+        """Raise `HostClosedError` if the loop has ended. Threads: any."""
+        ...
+
     def is_current(self) -> bool:
         """Return whether this thread is the one that is running this loop right now."""
         ...

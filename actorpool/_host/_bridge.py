@@ -43,7 +43,7 @@ class Inbox(ABC):
     _armed: bool = field(default=False, init=False)
 
     def post(self, callback: Callable[[T], object], argument: T) -> None:
-        self._check_open()
+        self.check_open()
         self._queue.append((callback, argument))
         if not self._armed:
             try:
@@ -58,7 +58,7 @@ class Inbox(ABC):
         """The kind of loop, for messages."""
 
     @abstractmethod
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
         """Raise `HostClosedError` if the loop has ended."""
 
     @abstractmethod
@@ -126,7 +126,7 @@ class AsyncioBridge(Inbox):
             raise HostClosedError("the asyncio loop is closed, nothing can be posted to it; start a new loop")
         return loop
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
         self._open_loop()
 
     def _wake_loop(self) -> None:
