@@ -91,7 +91,11 @@ def test_what_a_container_has_started_ends_with_it(how: str, caplog: pytest.LogC
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
     try:
-        assert not is_alive(ends)
+        # It was killed before its container was reaped; a loaded machine may take a moment to carry that out.
+        deadline = time.monotonic() + 10
+        while is_alive(ends):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         assert is_alive(stays)
     finally:
         os.kill(stays, signal.SIGKILL)
