@@ -75,13 +75,15 @@ def simulate_command(words: Sequence[str]) -> int:
     """
     options = _read(words)
     try:
-        reports = _carry_out(options)
+        notes: list[str] = []
+        reports = _carry_out(options, notes)
         if options.json:
             for report in reports:
                 sys.stdout.write(f"{json.dumps(_figures(report))}\n")
         else:
             width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-            sys.stdout.write(f"{summary(reports[0].trace)}\n\n{table(reports, width=width)}\n")
+            lines = [summary(reports[0].trace), "", table(reports, width=width), *notes]
+            sys.stdout.write("\n".join([*lines, ""]))
     except (CommandError, InvalidError, TraceError) as error:
         _say(f"actorpool simulate: error: {error}")
         return 1
@@ -219,12 +221,12 @@ def _picture(word: str) -> Path:
     return path
 
 
-def _carry_out(options: argparse.Namespace) -> list[Report]:
+def _carry_out(options: argparse.Namespace, notes: list[str]) -> list[Report]:
     reports: list[Report] = []
     if options.family is not None:
         trace = family(options.family, options.seed, startup_s=options.startup, load=options.load)
     else:
-        trace = _recorded(options, reports)
+        trace = _recorded(options, reports, notes)
     lines = choices(trace, options.settings, options.policies)
     if options.plot is not None and len(lines) + len(reports) > _MOST_PANELS:
         raise InvalidError(
@@ -240,13 +242,17 @@ def _carry_out(options: argparse.Namespace) -> list[Report]:
     return reports
 
 
-def _recorded(options: argparse.Namespace, reports: list[Report]) -> Trace:
+def _recorded(options: argparse.Namespace, reports: list[Report], notes: list[str]) -> Trace:
     """Return the trace of the recording; what really happened is the first of the reports."""
     try:
-        function = read_recording(options.trace).function(options.function)
+        recorded = read_recording(options.trace)
     except OSError as error:
         raise CommandError(f"'{options.trace}' cannot be read: {error.strerror}") from error
+    function = recorded.function(options.function)
     reports.append(function.report)
+    others = [name for name, other in recorded.functions.items() if other is not function]
+    if others and options.function is None:
+        notes.append(f"other functions in the recording, for --function: {', '.join(others)}")
     return function.trace
 
 

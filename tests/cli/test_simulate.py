@@ -55,12 +55,15 @@ def test_a_recording_is_shown_beside_what_really_happened(command: Command, trac
     assert (0, "") == (outcome.status, outcome.err)
     lines = outcome.out.splitlines()
     assert lines[0].startswith("work: 9 inputs in ")
+    assert "other functions in the recording, for --function: other" == lines[-1]
     labels = [line.removeprefix("*").split()[0] for line in lines[4:8]]
     assert ["as", "max_containers=1", "max_containers=2", "max_containers=none"] == labels
 
 
 def test_another_function_of_the_recording_can_be_named(command: Command, trace: Path) -> None:
-    assert command("simulate", str(trace), "--function", "other").out.startswith("other: 1 input in ")
+    other = command("simulate", str(trace), "--function", "other").out
+    assert other.startswith("other: 1 input in ")
+    assert "--function" not in other
 
     missing = command("simulate", str(trace), "--function", "third")
     assert 1 == missing.status
