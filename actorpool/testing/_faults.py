@@ -51,6 +51,8 @@ class InputFate:
     """How long it ignores its cancellation, in seconds; 0 if it obeys."""
     late_s: float = 0.0
     """How much later than its end its outcome is reported, in seconds."""
+    calls: bool = False
+    """Whether it calls its own function first, and waits for that; only where user code runs."""
     kills: bool = False
     """Whether its container dies in the middle of it."""
 

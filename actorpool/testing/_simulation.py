@@ -31,7 +31,7 @@ from actorpool._core._input import Input
 from actorpool._core._pool import Pool
 from actorpool._core._retry import RetryPolicy
 from actorpool._core._scaling import WindowPolicy
-from actorpool._host._base import Host, current_host
+from actorpool._host._base import current_host
 from actorpool._running import Running
 from actorpool._spec import Variation
 from actorpool.exception import (
@@ -39,12 +39,13 @@ from actorpool.exception import (
 )
 from actorpool.function import Function
 
-from ._fake_backend import FakeBackend
+from ._fake_backend import FakeBackend, FakeFailure
 from ._faults import Faults, InputFate
 from ._invariants import CONTROL, DATA, END, STILL, Violation, complaint, watch_idleness
 from ._simulation_callers import Callers
 from ._simulation_draw import draw_plan
 from ._simulation_ledger import Entry, Ledger
+from ._simulation_local import LocalInside
 from ._simulation_plan import Action, Plan
 from ._simulation_pool import ObservedPool
 from ._simulation_world import Stuck, World, WorldLoop
@@ -126,7 +127,8 @@ class Simulation:
         self._world = World(self.plan.seed, self._still)
         self._loops: dict[int, WorldLoop] = {}
         self._begun: dict[Input, int] = {}
-        self._target = Target("f", _nothing, self.plan.pool.is_async)
+        local = self.plan.pool.inside == "local"
+        self._target = Target("f", LocalInside.work if local else _nothing, self.plan.pool.is_async or local)
         self._pool: ObservedPool | None = None
         self._running: Running | None = None
         self._function: Function[..., Any, Any] | None = None
@@ -250,7 +252,7 @@ class Simulation:
         pool.observe(self.ledger)
 
         def make(name: str, owner: ContainerOwner) -> ContainerBackend:
-            return self._container(name, owner, runtime.host, supervisor)
+            return self._container(name, owner, runtime, supervisor)
 
         supervisor = Supervisor(
             "f",
@@ -265,19 +267,30 @@ class Simulation:
         return supervisor
 
     def _container(
-        self, name: str, owner: ContainerOwner, host: Host, supervisor: Supervisor
+        self, name: str, owner: ContainerOwner, runtime: AppRuntime, supervisor: Supervisor
     ) -> ContainerBackend:
         number = int(name.rpartition("/")[2])
         fates = self.plan.containers
-        inside = self.ledger.inside[number] = FakeBackend(
-            name,
-            host,
-            supervisor.dispatcher.complete,
-            owner,
-            fate=fates[(number - 1) % len(fates)],
-            fate_of=self._begin,
+        fate = fates[(number - 1) % len(fates)]
+        complete = supervisor.dispatcher.complete
+        if self.plan.pool.inside == "local":
+            assert self._callers is not None
+            local = self.ledger.inside[number] = LocalInside(
+                name,
+                runtime.host,
+                complete,
+                runtime.gates["threads"],
+                target=self._target,
+                max_inputs=self.plan.pool.max_inputs,
+                fate=fate,
+                fate_of=self._begin,
+                call_back=self._callers.call_back,
+            )
+            return local.backend
+        fake = self.ledger.inside[number] = FakeBackend(
+            name, runtime.host, complete, owner, fate=fate, fate_of=self._begin
         )
-        return inside
+        return fake
 
     def _begin(self, input: Input) -> InputFate:
         """The work of an input begins: say what becomes of it."""
@@ -394,6 +407,9 @@ class _Errors(logging.Handler):
         self._report = report
 
     def emit(self, record: logging.LogRecord) -> None:
+        if isinstance(record.exc_info and record.exc_info[1], FakeFailure):
+            # An exit hook that was meant to raise, and whose failure was told to the user.
+            return
         cause = record.exc_info[1] if record.exc_info else None
         self._report(f"{record.getMessage()} ({cause!r})" if cause is not None else record.getMessage())
 

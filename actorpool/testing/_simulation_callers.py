@@ -20,6 +20,7 @@ from actorpool.exception import (
     ClosedError,
     ContainerDiedError,
     ContainerStartError,
+    DeadlockError,
     FunctionTimeoutError,
     RemoteError,
     ResourceExhaustedError,
@@ -127,6 +128,14 @@ class Callers:
             coroutine.close()
         for call in self._spawned:
             _look_at(call)
+
+    async def call_back(self) -> object:
+        """Call the function from within one of its inputs, and wait."""
+        number = next(self._numbers)
+        try:
+            return self._own(number, await self._function.remote.aio(number, InputFate()))
+        except (*_ANSWERS, DeadlockError) as error:
+            return error
 
     # -- one caller ------------------------------------------------------------------------------
 

@@ -79,6 +79,7 @@ class _Draw:
             recycle_age=self.one((None, None, None, 20.0)),
             grace_s=self.one((0.0, 1.0, 5.0)),
             is_async=self.chance(0.8),
+            inside="local" if self.chance(0.3) else "fake",
         )
 
     def settings(self) -> tuple[int, int | None, int, float]:
@@ -131,6 +132,7 @@ class _Draw:
             hangs=pool.is_async and self.chance(faults.input_hangs),
             deaf_s=self.one((0.125, 2.0, 20.0)) if self.chance(faults.ignores_cancellation) else 0.0,
             late_s=self.one((1 / 64, 1.0, 10.0)) if self.chance(faults.late_result) else 0.0,
+            calls=self.chance(0.1),
             kills=self.chance(faults.input_kills),
         )
 

@@ -9,8 +9,8 @@ input waits for a further attempt, is read off its record. The machine decides e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from actorpool._core import _effects as fx
 from actorpool._core._config import AutoscalerSettings
@@ -18,13 +18,25 @@ from actorpool._core._container import Container, Phase
 from actorpool._core._input import DELAYED, NEW, PENDING, RUNNING, STATE_NAMES, SUCCEEDED, Input
 from actorpool._core._pool import Pool
 
-from ._fake_backend import FakeBackend
 from ._simulation_plan import PoolPlan
 
-__all__ = ["Entry", "FailureRow", "Ledger"]
+__all__ = ["Entry", "FailureRow", "Inside", "Ledger"]
 
 Entry = tuple[Any, ...]
 """One line of a log: the instant, what happened, and numbers that say to whom."""
+
+
+class Inside(Protocol):
+    """The inside of a container, as far as it can be seen and harmed."""
+
+    @property
+    def executing(self) -> Mapping[Input, object]:
+        """The inputs that it runs."""
+        ...
+
+    def die(self) -> None:
+        """End at once, if it can."""
+        ...
 
 
 class FailureRow:
@@ -125,7 +137,7 @@ class Ledger:
         """Whether the app was closed without a drain."""
         self.drain_until: float = math.inf
         """When the drain of the app may be cut off at the earliest."""
-        self.inside: dict[int, FakeBackend] = {}
+        self.inside: dict[int, Inside] = {}
         """{number of a container: what is inside}"""
         self.check: Callable[[Pool], object] = _nothing
         """Told after each step."""

@@ -51,6 +51,9 @@ class PoolPlan:
     max_delay_s: float = 8.0
     grace_s: float = 5.0
     is_async: bool = True
+    """Whether its inputs can be interrupted, as coroutines can, or not, like threads."""
+    inside: Literal["fake", "local"] = "fake"
+    """What a container is inside: a `FakeBackend`, or the real local one, whose inputs are coroutines."""
 
     @property
     def settings(self) -> AutoscalerSettings:
