@@ -130,10 +130,10 @@ class World:
         finally:
             events._set_running_loop(None)
 
-    def run_out(self) -> None:
+    def run_out(self, *, most_turns: int = 1_000_000) -> None:
         """Run until nothing is left to happen."""
         try:
-            self.run(lambda: False)
+            self.run(lambda: False, most_turns=most_turns)
         except Stuck:
             return
 
@@ -141,11 +141,13 @@ class World:
         """Cancel whatever is left on the loops, let it end, and close them."""
         self.failure = None
         self._when_still = _nothing
-        for loop in self._loops:
-            for task in asyncio.all_tasks(loop):
-                task.cancel()
+        # To ask for all tasks is to look at those of every loop there ever was.
+        tasks = [task for loop in self._loops for task in asyncio.all_tasks(loop)]
+        for task in tasks:
+            task.cancel()
         try:
-            self.run(lambda: not any(asyncio.all_tasks(loop) for loop in self._loops), most_turns=10_000)
+            self.run(lambda: all(task.done() for task in tasks), most_turns=10_000)
+            self.run_out(most_turns=10_000)
         except Stuck:
             # What refuses its cancellation goes with its loop.
             pass
