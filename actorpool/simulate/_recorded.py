@@ -66,11 +66,13 @@ class RecordedApp:
         Raises:
             InvalidError: If there is none.
         """
-        if name is None and self.functions:
+        if not self.functions:
+            raise InvalidError(f"the recording of app '{self.name}' is empty: the app did not run meanwhile")
+        if name is None:
             return max(self.functions.values(), key=lambda function: len(function.trace))
-        found = self.functions.get(name or "")
+        found = self.functions.get(name)
         if found is None:
-            names = ", ".join(self.functions) or "none"
+            names = ", ".join(self.functions)
             raise InvalidError(
                 f"the recording of app '{self.name}' has no function '{name}'; it has: {names}"
             )

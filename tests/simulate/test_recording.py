@@ -216,6 +216,14 @@ def test_a_redeployment_is_followed(path: Path) -> None:
     assert function.trace.arrivals[0] < function.trace.arrivals[1]
 
 
+def test_a_recording_of_nothing_says_so(path: Path) -> None:
+    with record(modal.App("idle"), path):
+        pass
+
+    with pytest.raises(InvalidError, match="recording of app 'idle' is empty: the app did not run meanwhile"):
+        read_recording(path).function()
+
+
 def test_one_recording_at_a_time(path: Path, tmp_path: Path) -> None:
     app = modal.App("twice")
 
