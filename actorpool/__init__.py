@@ -9,6 +9,8 @@ Map of the package, from the bottom up:
 * `_actors`: supervisor, container, autoscaler, scheduler
 * `app`, `function`, `cls`, `call`, `schedule`, `retries`, `exception`: what users import, from here
 * `cli`, `testing`: doors that are opened when needed
+
+PYTEST_DONT_REWRITE: else pytest warns whoever imports this package before it runs, because there is a plugin.
 """
 
 from __future__ import annotations

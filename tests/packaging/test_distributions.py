@@ -132,9 +132,15 @@ def test_the_wheel_brings_its_fixtures_to_whoever_runs_pytest(built: Built, tmp_
         "def test_first():\n    assert 'actorpool' not in sys.modules\n"
         "def test_fixture(actorpool_app):\n    assert 'asyncio' == actorpool_app.host\n"
     )
-    command = "import pytest, sys; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', 'test_mine.py']))"
+    command = "import pytest, sys; sys.exit(pytest.main(['-q', '-W', 'error', '-p', 'no:cacheprovider', {}]))"
 
-    assert "2 passed" in run_python(command, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert "2 passed" in run_python(command.format("'test_mine.py'"), cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    # A program may have imported the package before it runs pytest.
+    assert "1 passed" in run_python(
+        "import actorpool, " + command.format("'test_mine.py::test_fixture'")[7:],
+        cwd=tmp_path,
+        PYTHONPATH=str(tmp_path),
+    )
 
 
 def test_the_wheel_can_be_imported_without_the_repository(built: Built, tmp_path: Path) -> None:
