@@ -22,7 +22,7 @@ class Tuning:
     """What a start costs beyond its start-up time, in idle windows; it bounds how often containers come and go."""
     burst_price: float = 10.0
     """What a second of waiting is worth when a backlog is sized, in container-seconds."""
-    up_margin: float = -0.4
+    up_margin: float = -1.2
     """Standard deviations less than the price asks for that are started ahead of demand: to start for what may not
     come is dearer than to keep what is there."""
     memory: int = 64

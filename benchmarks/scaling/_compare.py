@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Policies against a yardstick: ratios per scenario, their geometric means, and how sure those are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from attrs import define, field, frozen
+
+from actorpool._core._scaling import PolicyChoice
+from actorpool.simulate import Report, Trace, simulate
+
+__all__ = ["MEASURES", "Comparison", "Interval", "compare", "interval"]
+
+# Waits are compared with a millisecond added to both: without it, who never waits would be infinitely better.
+_GRAIN_S: Final = 0.001
+
+MEASURES: Final[dict[str, Callable[[Report], float]]] = {
+    "cost": lambda report: report.container_seconds,
+    "mean wait": lambda report: report.wait_mean_s + _GRAIN_S,
+    "p99 wait": lambda report: report.wait_p99_s + _GRAIN_S,
+    "starts": lambda report: report.starts + 1,
+}
+# Student's t for 95 %, by degrees of freedom.
+_STUDENT: Final = (math.inf, 12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+
+
+@frozen
+class Interval:
+    """A geometric mean over seeds, with its 95 % confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+def interval(ratios: Sequence[float]) -> Interval:
+    """Return the geometric mean of one ratio per seed, with its confidence interval."""
+    logs = [math.log(ratio) for ratio in ratios]
+    count = len(logs)
+    mean = math.fsum(logs) / count
+    if count == 1:
+        return Interval(math.exp(mean), 0.0, math.inf)
+    deviation = math.sqrt(math.fsum((log - mean) ** 2 for log in logs) / (count - 1))
+    half = _STUDENT[min(count, len(_STUDENT)) - 1] * deviation / math.sqrt(count)
+    return Interval(math.exp(mean), math.exp(mean - half), math.exp(mean + half))
+
+
+@define
+class Comparison:
+    """What one policy did in every scenario and for every seed, beside the yardstick."""
+
+    name: str
+    reports: dict[tuple[str, int], tuple[Report, Report]] = field(factory=dict)
+    """`{(scenario, seed): (its report, the yardstick's)}`."""
+
+    def ratio(self, measure: str, scenario: str, seed: int) -> float:
+        of = MEASURES[measure]
+        report, yardstick = self.reports[scenario, seed]
+        return of(report) / of(yardstick)
+
+    @property
+    def scenarios(self) -> list[str]:
+        return list(dict.fromkeys(scenario for scenario, _ in self.reports))
+
+    @property
+    def seeds(self) -> list[int]:
+        return list(dict.fromkeys(seed for _, seed in self.reports))
+
+    def in_scenario(self, measure: str, scenario: str) -> float:
+        """Return the geometric mean over seeds."""
+        return _geometric(self.ratio(measure, scenario, seed) for seed in self.seeds)
+
+    def overall(self, measure: str, seeds: Sequence[int] | None = None) -> Interval:
+        """Return the geometric mean over scenarios, and then over seeds; default all there are."""
+        return interval(
+            [
+                _geometric(self.ratio(measure, name, seed) for name in self.scenarios)
+                for seed in seeds or self.seeds
+            ]
+        )
+
+    def mean_of(self, value: Callable[[Report], float], scenario: str, *, yardstick: bool = False) -> float:
+        """Return the mean over seeds of a figure of the reports themselves."""
+        values = [value(self.reports[scenario, seed][yardstick]) for seed in self.seeds]
+        return math.fsum(values) / len(values)
+
+    @property
+    def violations(self) -> int:
+        return sum(sum(report.violations.values()) for report, _ in self.reports.values())
+
+    @property
+    def overruled(self) -> int:
+        return sum(report.overruled for report, _ in self.reports.values())
+
+
+def compare(
+    policies: Mapping[str, PolicyChoice],
+    yardstick: PolicyChoice,
+    draw: Callable[[int], Iterable[tuple[str, Trace]]],
+    seeds: Iterable[int],
+    *,
+    progress: Callable[[str], object] = lambda words: None,
+) -> list[Comparison]:
+    """Simulate every policy in every scenario of every seed."""
+    comparisons = [Comparison(name) for name in policies]
+    for seed in seeds:
+        for scenario, trace in draw(seed):
+            base = simulate(trace, policy=yardstick, label="plain reading")
+            for comparison, policy in zip(comparisons, policies.values(), strict=True):
+                progress(f"seed {seed}, {scenario}, {comparison.name}")
+                report = simulate(trace, policy=policy, label=comparison.name)
+                comparison.reports[scenario, seed] = (report, base)
+    return comparisons
+
+
+def _geometric(values: Iterable[float]) -> float:
+    logs = [math.log(value) for value in values]
+    return math.exp(math.fsum(logs) / len(logs))

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables: every policy overall, one policy per scenario, and the page of results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ._compare import MEASURES, Comparison
+
+__all__ = ["document", "summary", "table"]
+
+_GOALS = {"cost": 0.75, "mean wait": 0.90, "p99 wait": 1.00, "starts": 1.75}
+_AMBITIONS = {"cost": 0.60, "mean wait": 0.70, "p99 wait": 0.85, "starts": 1.25}
+
+
+def summary(comparisons: Sequence[Comparison]) -> str:
+    """Return a line for each policy: geometric means against the plain reading."""
+    lines = [_row(["policy", "seeds", *MEASURES, "worst cost", "overruled", "violations"]), _row(["---"] * 9)]
+    for one in comparisons:
+        worst = max((one.in_scenario("cost", name), name) for name in one.scenarios)
+        cells = [one.name, str(len(one.seeds)), *(str(one.overall(measure)) for measure in MEASURES)]
+        cells += [f"{worst[0]:.2f} {worst[1]}", f"{one.overruled:,}", str(one.violations)]
+        lines.append(_row(cells))
+    return "\n".join(lines)
+
+
+def table(one: Comparison) -> str:
+    """Return a line for each scenario."""
+    head = [
+        "scenario",
+        *MEASURES,
+        "mean wait ms, plain",
+        "its",
+        "p99 ms, plain",
+        "its",
+        "starts, plain",
+        "its",
+    ]
+    lines = [f"{one.name} against the plain reading:", "", _row(head), _row(["---"] * len(head))]
+    for name in one.scenarios:
+        cells = [f"{one.in_scenario(measure, name):.3f}" for measure in MEASURES]
+        for value, scale in (
+            (lambda report: report.wait_mean_s, 1e3),
+            (lambda report: report.wait_p99_s, 1e3),
+            (lambda report: report.starts, 1),
+        ):
+            cells += [f"{scale * one.mean_of(value, name, yardstick=which):,.1f}" for which in (True, False)]
+        lines.append(_row([name, *cells]))
+    return "\n".join(lines)
+
+
+def document(comparisons: Sequence[Comparison], seeds: Sequence[int], kind: str) -> str:
+    """Return the page of results."""
+    by_name = {one.name: one for one in comparisons}
+    adaptive, window = by_name["AdaptivePolicy"], by_name["WindowPolicy"]
+    command = "python -m benchmarks.scaling --results benchmarks/scaling"
+    about = (
+        f"`{command}`, {kind} seeds {', '.join(map(str, seeds))}. Constants were chosen with the development seeds 1 "
+        "to 4 alone (`SWEEP.md`). The pool's own machine in simulated time (`actorpool.simulate`), every policy inside "
+        "the same user's contract: what a peer would keep beyond the window, the pool stops (`overruled`). Figures are "
+        "ratios to the plain reading of the guide (start for each unserved input, stop at the window); waits with 1 ms "
+        "added to both sides; geometric means over scenarios and seeds, in brackets 95 % confidence over seeds. Less "
+        "is better. A day passes in two hours in `diurnal`."
+    )
+    parts = [
+        "# Scaling policies compared",
+        about,
+        "## All policies",
+        summary(comparisons),
+        "![cost against mean wait](front-mean.svg)",
+        "![cost against the 99th percentile of the wait](front-p99.svg)",
+        "## Goals of AdaptivePolicy",
+        _goals(adaptive),
+        "## Who is ahead",
+        _ahead(adaptive, comparisons),
+        "## AdaptivePolicy by scenario",
+        table(adaptive),
+        "## WindowPolicy by scenario",
+        table(window),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _goals(one: Comparison) -> str:
+    lines = [_row(["", "goal", "ambition", "measured", ""]), _row(["---"] * 5)]
+    for measure, goal in _GOALS.items():
+        got = one.overall(measure)
+        ambition = _AMBITIONS[measure]
+        verdict = (
+            "ambition reached" if got.mean <= ambition else "goal reached" if got.mean <= goal else "MISSED"
+        )
+        lines.append(_row([measure, f"{goal:.2f}", f"{ambition:.2f}", str(got), verdict]))
+    cost, where = max((one.in_scenario("cost", name), name) for name in one.scenarios)
+    lines.append(
+        _row(["worst cost of a scenario", "1.10", "", f"{cost:.2f} ({where})", _verdict(cost <= 1.10)])
+    )
+    late = [(*_late(one, name), name) for name in one.scenarios]
+    noticed = [(share, extra, name) for share, extra, name in late if extra > 0.015]
+    share, extra, where = max(noticed, default=(0.0, 0.0, "none later than 15 ms"))
+    words = f"{share:+.0%}, {1e3 * extra:.0f} ms ({where})" if share else where
+    lines.append(_row(["worst p99 of a scenario", "+25 % or 15 ms", "", words, _verdict(share <= 0.25)]))
+    lines.append(_row(["violations", "0", "0", str(one.violations), _verdict(not one.violations)]))
+    return "\n".join(lines)
+
+
+def _late(one: Comparison, name: str) -> tuple[float, float]:
+    its, plain = (
+        one.mean_of(lambda report: report.wait_p99_s, name, yardstick=which) for which in (False, True)
+    )
+    return (its - plain) / plain if plain else 0.0, its - plain
+
+
+def _ahead(adaptive: Comparison, comparisons: Sequence[Comparison]) -> str:
+    lines = [_row(["against", "cost", "mean wait", "p99 wait"]), _row(["---"] * 4)]
+    for one in comparisons:
+        if one.name.startswith(("Adaptive", "Window")):
+            continue
+        cells = []
+        for measure in ("cost", "mean wait", "p99 wait"):
+            ratio = adaptive.overall(measure, one.seeds).mean / one.overall(measure).mean
+            cells.append(f"{ratio:.2f}" + ("" if ratio < 1 else " (behind)"))
+        lines.append(_row([one.name, *cells]))
+    return "\n".join(lines)
+
+
+def _verdict(kept: bool) -> str:
+    return "reached" if kept else "MISSED"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
