@@ -66,7 +66,7 @@ class KnownCalls:
         if inputs and inputs[0].target.is_far:
             from ._parent import parent
 
-            parent().keep(identity)
+            parent().keep(identity, call)
             return
         with self._lock:
             if identity in self._known:

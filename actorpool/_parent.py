@@ -150,6 +150,8 @@ class Parent:
         self._pools: weakref.WeakValueDictionary[bytes, FarPool] = weakref.WeakValueDictionary()
         # Ids of the spawned calls that the parent keeps for handles here.
         self._kept: set[str] = set()
+        # {id: the handle} of calls that were found here, or that others may find.
+        self._handles: weakref.WeakValueDictionary[str, FunctionCall[Any]] = weakref.WeakValueDictionary()
         borrow_ids(*port.ids)
         port.hear = self._hear
 
@@ -267,9 +269,10 @@ class Parent:
 
     def find(self, call_id: str) -> FunctionCall[Any] | None:
         """Return a handle to the spawned call that the parent knows by this id."""
-        found = self.ask("find", call_id)
-        if found is None:
-            return None
+        handle = self._handles.get(call_id)
+        found = self.ask("find", (call_id, handle is not None))
+        if found is None or handle is not None:
+            return None if found is None else handle
         indices, described = found
         pool = self._pool(0, described)
         identity = CallIdentity(value=call_id)
@@ -285,13 +288,23 @@ class Parent:
             numbers.append(input.handle)
             inputs.append(input)
             self._live[input.handle] = (pool, input)
+        handle = self._handles[call_id] = FunctionCall(pool, inputs, identity)
+        # Whose handle is gone is not heard: a result may have a handle to its own call, which would be found anew.
+        _when_gone(handle, self._unwatch, numbers)
         # Those that have ended have their outcome when this is answered.
         self.ask("watch", (call_id, numbers))
-        return FunctionCall(pool, inputs, identity)
+        return handle
 
-    def keep(self, call_id: str) -> None:
-        """Let a call be found by its id."""
-        self.tell("keep", call_id)
+    def _unwatch(self, numbers: Sequence[int]) -> None:
+        watched = [number for number in numbers if self._live.pop(number, None) is not None]
+        if watched:
+            self.tell("unwatch", watched)
+
+    def keep(self, call_id: str, call: FunctionCall[Any]) -> None:
+        """Let a call be found by its id, wherever that arrives from now on."""
+        if self._handles.get(call_id) is None:
+            self._handles[call_id] = call
+            self.ask("keep", call_id)
 
     def keep_caller(self, input: Input) -> bool:
         """Let the call of an input that runs here be found by its id; return whether it runs here for the parent."""

@@ -113,8 +113,8 @@ class ServedCalls:
         # {id: the call}, as long as there are handles in the container; and why one cannot be.
         self._spawned: dict[str, _Spawned] = {}
         self._failed: dict[str, Exception] = {}
-        # {id: a call that was asked for}, until it is watched.
-        self._found: dict[str, FunctionCall[Any]] = {}
+        # {id: a call that was asked for, once for each handle that is being made}, until it is watched.
+        self._found: dict[str, list[FunctionCall[Any]]] = {}
         self._closed = False
 
     def receive(self, message: Message) -> bool:
@@ -345,9 +345,11 @@ class ServedCalls:
             case "spawn":
                 return self._spawn(*value)
             case "find":
-                return self._find(value)
+                return self._find(*value)
             case "watch":
                 self._watch(*value)
+            case "unwatch":
+                self._unwatch(value)
             case "graph":
                 return graph_of(self._call_named(value).inputs)
             case "keep":
@@ -402,21 +404,30 @@ class ServedCalls:
             raise NotFoundError(f"no function call '{call_id}' is known any more")
         return call
 
-    def _find(self, call_id: str) -> Any:
+    def _find(self, call_id: str, has_handle: bool) -> Any:
         call = known_calls.find(call_id)
-        if call is None:
-            return None
-        self._found[call_id] = call
+        if call is None or has_handle:
+            return None if call is None else True
+        self._found.setdefault(call_id, []).append(call)
         target = call.inputs[0].target if call.inputs else None
         return [input.index for input in call.inputs], _described(target, call.dispatcher)
 
     def _watch(self, call_id: str, numbers: list[int]) -> None:
-        call = self._found.pop(call_id)
+        calls = self._found[call_id]
+        call = calls.pop()
+        if not calls:
+            del self._found[call_id]
         for number, input in zip(numbers, call.inputs, strict=False):
             sink = partial(self._ended, number)
             self._under[number] = _Under(call.dispatcher, input, sink)
             if not call.dispatcher.add_sink(input, sink):
                 self._ended(number, input.latest())
+
+    def _unwatch(self, numbers: list[int]) -> None:
+        for number in numbers:
+            under = self._under.pop(number, None)
+            if under is not None:
+                under.way.remove_sink(under.input, under.sink)
 
     def _terminate(self, numbers: list[int]) -> None:
         # {pool: containers}
@@ -431,7 +442,7 @@ class ServedCalls:
 
 
 # Questions that have no answer.
-_TOLD: Final = frozenset({"forget call", "forget pool", "keep", "keep caller", "terminate"})
+_TOLD: Final = frozenset({"forget call", "forget pool", "keep caller", "terminate", "unwatch"})
 
 
 def _described(target: Any, way: Way) -> tuple[str, bool, bool, Limits]:

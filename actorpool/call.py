@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from actorpool._actors._way import Way
     from actorpool._core._container import Container
 
+    from ._binding import Reduced
     from .call_graph import InputInfo
 
 __all__ = ["FunctionCall", "keep_call_of"]
@@ -313,6 +314,10 @@ class FunctionCall(Generic[R_co]):
     def inputs(self) -> Sequence[Input]:
         """The first record of each input."""
         return self._inputs
+
+    def __reduce__(self) -> Reduced:
+        # Whoever has the id finds the call: in a process container it is one of the app's own process.
+        return FunctionCall.from_id, (self.object_id,)
 
     @staticmethod
     def _report_unseen(input: Input) -> None:

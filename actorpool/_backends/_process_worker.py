@@ -39,12 +39,10 @@ from actorpool._wire._errors import encode_error
 from actorpool._wire._faults import WireError
 from actorpool._wire._messages import (
     VERSION,
-    Answer,
     Cancel,
     CloseStream,
     Credit,
     Ended,
-    Item,
     Ready,
     Run,
     Start,
@@ -64,6 +62,7 @@ from ._process_child_io import LineWriter, capture_logging, capture_output
 from ._process_stream import WireStream
 from ._thread_gate import ThreadGate
 from ._variables import unpack_context
+from ._worker_arrivals import Arrivals
 from ._worker_container import CallName, InterruptibleContainer, Place
 from ._worker_slots import WorkerSlots
 
@@ -153,8 +152,7 @@ class _Worker:
     # {number: input} and back, from Run to Ended.
     _inputs: dict[int, Input] = field(factory=dict, init=False)
     _numbers: dict[Input, int] = field(factory=dict, init=False)
-    # What has come and is for the loop to obey.
-    _heard: deque[Message] = field(factory=deque, init=False)
+    _arrivals: Arrivals = field(factory=Arrivals, init=False)
     # What hears the messages about calls of the parent's functions.
     hear: Callable[[Any], None] = field(default=_ignore, init=False)
     host: Host = field(init=False)
@@ -196,15 +194,11 @@ class _Worker:
         finally:
             self._busy.discard(self._thread)
         self._post_late()
-        for message in messages:
-            if isinstance(message, (Ended, Item, Answer)):
-                self.hear(message)
-            else:
-                self._heard.append(message)
+        self._arrivals.take(messages, self.hear)
 
     def _obey_all(self) -> None:
-        while self._heard:
-            self._obey(self._heard.popleft())
+        while self._arrivals.to_obey:
+            self._obey(self._arrivals.to_obey.popleft())
 
     def _obey(self, message: Message) -> None:
         if isinstance(message, Run):
@@ -332,7 +326,7 @@ class _Worker:
             poll.register(self._sock, select.POLLIN if self._write() else select.POLLIN | select.POLLOUT)
             poll.poll()
             self._take()
-        if self._heard:
+        if self._arrivals.to_obey:
             self._loop.call_soon(self._obey_all)
 
     # -- life ------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from actorpool import _known_calls, call
+from actorpool import _known_calls, _served, call
 from actorpool._known_calls import KnownCalls
 
 __all__ = ["Clock", "known_calls_clock"]
@@ -26,7 +26,8 @@ class Clock:
 def known_calls_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Return the clock of the calls known from now on; what other tests left there is not seen."""
     clock = Clock()
-    monkeypatch.setattr(call, "known_calls", clock.known)
+    for module in (call, _served):
+        monkeypatch.setattr(module, "known_calls", clock.known)
     # In that module alone: the loop's own clock is not to stand still.
     monkeypatch.setattr(_known_calls, "time", clock)
     return clock

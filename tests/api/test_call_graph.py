@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import gc
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 import actorpool as modal
 import actorpool.types
 from actorpool._actors import _call_tree
-from actorpool._host._context import current_input
+from actorpool._core._input import Input
 from actorpool.call_graph import InputInfo, InputStatus
 from tests.api.support import event, sleep
 from tests.hosts import settle
@@ -118,7 +117,7 @@ def test_M4_9_the_numbers_and_names_of_statuses_are_the_known_ones() -> None:
     assert modal.types.InputStatus is InputStatus
 
 
-@pytest.mark.local_only("the graph of calls that are made inside of containers")
+@pytest.mark.local_only("virtual time while an input elsewhere waits for a call of its own")
 def test_each_outcome_has_its_status(run_virtually: Run) -> None:
     app = modal.App("my-app")
 
@@ -172,7 +171,7 @@ def test_each_outcome_has_its_status(run_virtually: Run) -> None:
     run_virtually(main)
 
 
-@pytest.mark.local_only("the graph of calls that are made inside of containers")
+@pytest.mark.local_only("virtual time while an input elsewhere waits for a call of its own")
 def test_a_retried_input_is_one_node_and_keeps_what_all_its_attempts_made(run_virtually: Run) -> None:
     app = modal.App("my-app")
     attempts: list[int] = shared([])
@@ -208,7 +207,6 @@ def test_a_retried_input_is_one_node_and_keeps_what_all_its_attempts_made(run_vi
     run_virtually(main)
 
 
-@pytest.mark.local_only("the graph of calls that are made inside of containers")
 def test_the_graph_of_a_nested_call_begins_at_its_oldest_ancestor(run: Run) -> None:
     app = modal.App("my-app")
     calls: list[Any] = shared([])
@@ -219,8 +217,9 @@ def test_the_graph_of_a_nested_call_begins_at_its_oldest_ancestor(run: Run) -> N
     @app.function(name="middle")
     async def middle() -> None:
         await inner.remote.aio()
-        calls.append(inner.spawn())
-        await calls[0].get.aio()
+        call = inner.spawn()
+        calls.append(call)
+        await call.get.aio()
         await inner.remote.aio()
 
     @app.function(name="outer")
@@ -238,7 +237,6 @@ def test_the_graph_of_a_nested_call_begins_at_its_oldest_ancestor(run: Run) -> N
     run(main)
 
 
-@pytest.mark.local_only("the graph of calls that are made inside of containers")
 def test_a_call_of_many_inputs_has_a_root_for_each_and_a_nested_one_a_common_root(run: Run) -> None:
     app = modal.App("my-app")
 
@@ -342,32 +340,38 @@ def test_a_tree_has_a_bounded_number_of_inputs(run: Run, monkeypatch: pytest.Mon
     run(main)
 
 
-@pytest.mark.local_only("the graph of calls that are made inside of containers")
 def test_a_kept_handle_keeps_neither_arguments_nor_results_of_what_its_input_called(run: Run) -> None:
     class Big:
         pass
 
     app = modal.App("my-app")
-    refs: list[weakref.ref[Any]] = shared([])
 
-    @app.function()
-    async def echo(x: Any) -> Any:
-        refs.append(weakref.ref(current_input.get()))
+    @app.function(name="echo")
+    async def echo(x: Any, gate: Any) -> Any:
+        await gate.wait()
         return x, Big()
 
     @app.function()
-    async def outer() -> None:
-        big = Big()
-        results = [result async for result in echo.map.aio([big, Big()])]
-        refs.extend(weakref.ref(obj) for obj in (big, results[0][1]))
+    async def outer(gate: Any) -> None:
+        assert 2 == len([result async for result in echo.map.aio([Big(), Big()], [gate] * 2)])
+
+    def kept() -> tuple[int, int]:
+        gc.collect()
+        things = gc.get_objects()
+        inputs = [thing for thing in things if isinstance(thing, Input) and str(thing.target) == "echo"]
+        return len(inputs), sum(isinstance(thing, Big) for thing in things)
 
     async def main() -> None:
         async with app.run():
-            call = outer.spawn()
+            gate = event()
+            call = outer.spawn(gate)
+            while echo.statistics().running < 2:
+                await settle()
+            assert (2, 2) == kept()
+            gate.set()
             await call.get.aio()
             await settle()
-            gc.collect()
-            assert [None] * 4 == [ref() for ref in refs]
+            assert (0, 0) == kept()
             assert 2 == len(call.get_call_graph()[0].children)
 
     run(main)
@@ -392,7 +396,6 @@ def test_a_tree_goes_with_its_last_handle(run: Run) -> None:
     run(main)
 
 
-@pytest.mark.local_only("the graph of calls that are made inside of containers")
 def test_a_parent_that_has_its_outcome_already_is_shown_with_it(run: Run) -> None:
     app = modal.App("my-app")
     calls: list[Any] = shared([])
@@ -421,7 +424,6 @@ def test_a_parent_that_has_its_outcome_already_is_shown_with_it(run: Run) -> Non
     run(main)
 
 
-@pytest.mark.local_only("the graph of calls that are made inside of containers")
 def test_threads_that_call_at_once_share_one_tree() -> None:
     app = modal.App("my-app")
     looked = shared([])

@@ -63,7 +63,6 @@ def test_M4_4_M4_5_a_call_is_found_by_its_id(run: Run) -> None:
     run(main)
 
 
-@pytest.mark.local_only("compares a call's handles from inside and outside of a container")
 def test_M4_5_a_function_finds_its_own_call(run: Run) -> None:
     async def main() -> None:
         async with app.run():
@@ -287,7 +286,6 @@ def test_M4_5_a_spawned_call_is_found_by_the_id_it_has_inside_though_nobody_aske
     run(main)
 
 
-@pytest.mark.local_only("compares a call's handles from inside and outside of a container")
 def test_a_spawned_call_whose_handle_is_gone_is_found_too(run: Run, clock: Clock) -> None:
     app = modal.App("my-app")
     inside: list[FunctionCall[Any]] = shared([])

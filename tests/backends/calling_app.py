@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from contextvars import ContextVar
 from pathlib import Path
@@ -435,6 +436,46 @@ def do_find_nothing(call_id: str) -> str:
     except modal.exception.Error as error:
         return f"{type(error).__name__}: {error}"
     return "found"
+
+
+def do_hand_out(x: int) -> Any:
+    return slow_double.spawn(x), slow_double.experimental_spawn_map(range(x))
+
+
+def do_take_over(call: modal.FunctionCall[int]) -> int:
+    return call.get()
+
+
+async def ado_take_over(call: modal.FunctionCall[int]) -> int:
+    return await call.get.aio()
+
+
+async def ado_own_call() -> modal.FunctionCall[Any]:
+    return modal.FunctionCall.from_id(str(modal.current_function_call_id()))
+
+
+def do_is_its_own_result(call_id: str) -> bool:
+    call = modal.FunctionCall.from_id(call_id)
+    return call.get() is call is modal.FunctionCall.from_id(call_id)
+
+
+def do_find_at_once(call_id: str, threads: int) -> int:
+    """Find one call in several threads at once; return the sum of what each gets."""
+    with ThreadPoolExecutor(threads) as pool:
+        found = [pool.submit(modal.FunctionCall.from_id, call_id) for _ in range(50 * threads)]
+        return sum(one.result().get() for one in found)
+
+
+@app.function(backend="local")
+def call_now_and_then(n: int) -> Iterator[Any]:
+    """Count, and spawn every tenth number."""
+    for number in range(n):
+        yield number if number % 10 else slow_double.spawn(number)
+
+
+def do_read_calls(n: int) -> list[int]:
+    items = call_now_and_then.remote_gen(n)
+    return [item.get() // 2 if isinstance(item, modal.FunctionCall) else item for item in items]
 
 
 def do_cancel(path: str) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -60,6 +61,48 @@ def test_a_call_spawned_here_is_found_in_a_container_by_its_id(run: Run) -> None
             assert (0, 10, True, [2 * x for x in range(10)]) == found
             said = await users.run_sync.remote.aio("find_nothing", "fc-000000000000000000000000")
             assert said.startswith("NotFoundError: no function call 'fc-000000000000000000000000' is known")
+
+    run(main)
+
+
+def test_a_handle_can_be_sent_and_is_the_call_wherever_it_arrives(run: Run) -> None:
+    async def main() -> None:
+        async with app.run():
+            one, many = await users.run_sync.remote.aio("hand_out", 4)
+            assert one is modal.FunctionCall.from_id(one.object_id)
+            assert (8, [0, 2, 4, 6]) == (await one.get.aio(), [x async for x in many.iter.aio()])
+            call = await users.slow_double.spawn.aio(5, 0.1)
+            assert 10 == await users.run_sync.remote.aio("take_over", call)
+            assert 10 == await users.run_async.remote.aio("take_over", call)
+            assert call is pickle.loads(pickle.dumps(call))
+
+    run(main)
+
+
+def test_threads_may_look_for_one_call_at_once(run: Run) -> None:
+    async def main() -> None:
+        async with app.run():
+            call = await users.slow_double.spawn.aio(3)
+            assert 8 * 50 * 6 == await users.run_sync.remote.aio("find_at_once", call.object_id, 8)
+
+    run(main)
+
+
+def test_a_result_may_be_the_handle_to_its_own_call(run: Run) -> None:
+    async def main() -> None:
+        async with app.run():
+            call = await users.run_async.spawn.aio("own_call")
+            identity = call.object_id
+            assert call is await call.get.aio()
+            assert await users.run_sync.remote.aio("is_its_own_result", identity)
+
+    run(main)
+
+
+def test_no_item_overtakes_one_that_has_to_be_found(run: Run) -> None:
+    async def main() -> None:
+        async with app.run():
+            assert list(range(400)) == await users.run_sync.remote.aio("read_calls", 400)
 
     run(main)
 
