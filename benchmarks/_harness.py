@@ -168,6 +168,7 @@ def run_workload(
     """Run the contenders in interleaved rounds; return a row for each metric of each."""
     rows: dict[str, list[Row]] = {}
     ready: list[Contender] = []
+    most = min(rounds, workload.most_rounds, workload.quick_rounds if quick else rounds)
     for contender in contenders(workload.name) if chosen is None else chosen:
         skipped = contender.missing
         if skipped is None and quick and contender.most_rounds is not None:
@@ -187,7 +188,7 @@ def run_workload(
         if skipped is None:
             ready.append(contender)
     try:
-        for number in range(-1, min(rounds, workload.most_rounds)):
+        for number in range(-1, most):
             for contender in list(ready):
                 if contender.most_rounds is not None and number >= contender.most_rounds:
                     continue

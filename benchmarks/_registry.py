@@ -60,6 +60,8 @@ class Workload:
     counted: str = "inputs"
     """What `full` and `quick` count."""
     most_rounds: int = 99
+    quick_rounds: int = 99
+    """Most rounds with `--quick`, for what takes long to set up."""
     after: Callable[[], object] | None = None
     """Called when all samples are taken, to end what contenders keep from one to the next."""
     isolated: bool = False

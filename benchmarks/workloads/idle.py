@@ -37,6 +37,7 @@ workload(
     quick=2,
     goals=(Goal("must", 0.1, metric=0), Goal("ambition", 0.0, metric=1)),
     most_rounds=3,
+    quick_rounds=1,
     isolated=True,
 )
 

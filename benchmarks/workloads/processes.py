@@ -174,6 +174,7 @@ workload(
     quick=3_000,
     goals=(Goal("must", 0.2, "ProcessPoolExecutor.map"), Goal("ambition", 1.0, "joblib")),
     after=close_peers,
+    quick_rounds=2,
 )
 register("process-map", no_op, lambda n: list(range(n)))
 register_children("process-map", no_op)
@@ -203,6 +204,7 @@ for name, title, size, full, goals in (
         quick=full // 4,
         goals=goals,
         after=close_peers,
+        quick_rounds=2,
     )
     register(name, echo, values)
 
@@ -221,6 +223,7 @@ workload(
     quick=300,
     goals=(Goal("must", 1.03, "best peer"), Goal("ambition", 1.0, "best peer")),
     after=close_peers,
+    quick_rounds=2,
 )
 register("process-busy", busy, lambda n: list(range(n)))
 register_children("process-busy", busy)
@@ -236,6 +239,7 @@ workload(
     quick=300,
     goals=(Goal("must", 0.6, "pebble"), Goal("ambition", 1.5, "floor")),
     after=close_peers,
+    quick_rounds=2,
 )
 
 
@@ -293,6 +297,7 @@ workload(
     quick=10,
     goals=(Goal("must", 5_000.0), Goal("ambition", 1_000.0)),
     after=close_peers,
+    quick_rounds=2,
 )
 
 # As many as a sample with its warm-up has calls.

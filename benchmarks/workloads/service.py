@@ -36,6 +36,7 @@ workload(
     full=1_500,
     quick=400,
     most_rounds=5,
+    quick_rounds=2,
 )
 
 
