@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The constants of `AdaptivePolicy`, each with the reason for its value (pure).
 
-The figures come from sweeps over simulated workloads; `benchmarks/scaling/SWEEP.md` is their table.
+`python -m benchmarks.scaling.sweep` shows what other values do; `benchmarks/scaling/SWEEP.md` is its table.
 """
 
 from __future__ import annotations

@@ -36,6 +36,8 @@ class Interval:
     high: float
 
     def __str__(self) -> str:
+        if self.high == math.inf:
+            return f"{self.mean:.2f}"
         return f"{self.mean:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 

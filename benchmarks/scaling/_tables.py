@@ -73,6 +73,9 @@ def document(comparisons: Sequence[Comparison], seeds: Sequence[int], kind: str)
         _goals(adaptive),
         "## Who is ahead",
         _ahead(adaptive, comparisons),
+        "Peers with one seed are of the first of those above.",
+        "## Where AdaptivePolicy is behind the plain reading",
+        _behind(adaptive),
         "## AdaptivePolicy by scenario",
         table(adaptive),
         "## WindowPolicy by scenario",
@@ -121,6 +124,17 @@ def _ahead(adaptive: Comparison, comparisons: Sequence[Comparison]) -> str:
             cells.append(f"{ratio:.2f}" + ("" if ratio < 1 else " (behind)"))
         lines.append(_row([one.name, *cells]))
     return "\n".join(lines)
+
+
+def _behind(one: Comparison) -> str:
+    """Return where a ratio is above 1.02, so that no mean hides it."""
+    found = [
+        f"{name} {measure} {one.in_scenario(measure, name):.2f}"
+        for measure in ("cost", "mean wait", "p99 wait")
+        for name in one.scenarios
+        if one.in_scenario(measure, name) > 1.02
+    ]
+    return f"{', '.join(found) or 'Nowhere'}. The table below has the seconds."
 
 
 def _verdict(kept: bool) -> str:
