@@ -110,10 +110,15 @@ class Attempts(Flow):
             input.container = None
             self._backlog.push(input)
 
-    def _take_back(self, input: Input, now: float, effects: list[fx.Effect]) -> None:
-        """Let an input whose container died before it was handed over take another slot, or be the next to take one."""
-        input.container = None
-        if not self._take_slot(input, now, effects):
+    def _take_back(self, inputs: list[Input], now: float, effects: list[fx.Effect]) -> None:
+        """Let inputs, the oldest first, whose container died before they ran take other slots, or be the next to."""
+        left: list[Input] = []
+        for input in inputs:
+            input.container = None
+            if not self._take_slot(input, now, effects):
+                left.append(input)
+        # The newest first, so that the oldest stands first in the end.
+        for input in reversed(left):
             self._backlog.push_first(input)
 
     def _take_slot(self, input: Input, now: float, effects: list[fx.Effect]) -> bool:

@@ -115,9 +115,7 @@ class Losses(Capacity):
         container.inputs.clear()
         self._give_back(container, None, now, effects)
         self._bury(container, now)
-        # The newest first, so that the oldest stands first in the end.
-        for input in reversed(never_run):
-            self._take_back(input, now, effects)
+        self._take_back(never_run, now, effects)
         self.attention |= SCALING | CONTROL | ROOM
         if cause is None:
             return

@@ -57,6 +57,24 @@ def test_what_a_dead_container_was_never_given_takes_a_free_slot_at_once() -> No
     assert (RUNNING, left) == (input.state, input.container)
 
 
+def test_what_goes_from_one_dead_container_to_the_next_keeps_its_order() -> None:
+    rig = Rig(max_inputs=3, max_containers=2)
+    container, other = rig.start(2)
+    first, second, third = rig.many(3)
+    if first.container is other:
+        container, other = other, container
+    assert [container] * 3 == [input.container for input in (first, second, third)]
+
+    rig.exited(container, OSError("killed"), frozenset())
+    assert [first, second, third] == list(other.inputs)
+    rig.exited(other, OSError("killed"), frozenset())
+    rig.advance(1.0)
+    replacement = rig.in_phase(Phase.STARTING)[0]
+    rig.ready(replacement)
+
+    assert [first, second, third] == list(replacement.inputs)
+
+
 def test_the_rest_of_a_dead_containers_inputs_fail_with_the_way_it_died() -> None:
     rig = Rig(max_inputs=2, max_containers=1)
     (container,) = rig.start()

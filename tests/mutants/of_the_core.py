@@ -342,9 +342,9 @@ POOL = [
         "pool",
     ),
     Mutant(
-        "_core/_losses.py",
-        "for input in reversed(never_run):",
-        "for input in never_run:",
+        "_core/_attempts.py",
+        "for input in reversed(left):",
+        "for input in left:",
         "inputs that a dead container never got, in the wrong order",
         "pool",
     ),
