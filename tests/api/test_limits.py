@@ -15,8 +15,6 @@ from actorpool.exception import InvalidError, ResourceExhaustedError
 from tests.api.support import PATIENCE_S, Latch, calls_of, event, filled, gated, gather, now, sleep
 from tests.hosts import settle
 
-pytestmark = pytest.mark.local_only("takes too long where each input is a message")
-
 Run = Callable[..., Any]
 
 
@@ -121,6 +119,7 @@ def test_S24_a_limit_is_a_positive_whole_number(name: str) -> None:
 # -- S25 --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.local_only("25,000 inputs, each of them messages")
 @pytest.mark.usefixtures("at_full_speed")
 @pytest.mark.slow
 def test_S25_twenty_five_thousand_inputs_in_all_and_no_more() -> None:
@@ -229,6 +228,7 @@ def test_S26_spawn_serves_sync_callers() -> None:
         assert list(range(51)) == [call.get() for call in calls]
 
 
+@pytest.mark.local_only("a million inputs, each of them messages")
 @pytest.mark.usefixtures("at_full_speed")
 @pytest.mark.slow
 @pytest.mark.timeout(300)

@@ -14,25 +14,20 @@ from actorpool.exception import RemoteError
 from tests.actors.harness import at_rest
 from tests.api.support import PATIENCE_S, Latch, event, gather, sleep
 from tests.hosts import settle
-
-pytestmark = pytest.mark.local_only("shares objects with its test")
+from tests.shared import shared
 
 Run = Callable[..., Any]
 
 
 def recording_class(app: modal.App, events: list[str], **settings: Any) -> Any:
     """Return a class of two slots; `events` has its hooks and the inputs that began."""
-    numbers = iter(range(1, 100))
 
     @app.cls(**settings)
     @modal.concurrent(max_inputs=2)
     class C:
-        @modal.enter()
-        def enter(self) -> None:
-            self.number = next(numbers)
-
         @modal.method()
         async def wait(self, name: str, gate: Any) -> int:
+            self.number = int(str(modal.current_container_id()).removeprefix("C/"))
             events.append(f"{name} in {self.number}")
             await gate.wait()
             return self.number
@@ -46,7 +41,7 @@ def recording_class(app: modal.App, events: list[str], **settings: Any) -> Any:
 
 def test_M4_3_the_container_ends_and_its_other_inputs_start_again_elsewhere(run: Run) -> None:
     app = modal.App("my-app")
-    events: list[str] = []
+    events: list[str] = shared([])
     instance = recording_class(app, events)()
 
     async def main() -> None:
@@ -71,7 +66,7 @@ def test_M4_3_the_container_ends_and_its_other_inputs_start_again_elsewhere(run:
 
 def test_a_caller_that_waits_gets_the_result_of_the_second_start(run: Run) -> None:
     app = modal.App("my-app")
-    events: list[str] = []
+    events: list[str] = shared([])
     instance = recording_class(app, events)()
 
     async def main() -> None:
@@ -96,6 +91,7 @@ def test_a_caller_that_waits_gets_the_result_of_the_second_start(run: Run) -> No
     run(main)
 
 
+@pytest.mark.local_only("of an abandoned thread, which in a process ends with it")
 def test_a_thread_may_finish_and_its_container_ends_after_it(run: Run) -> None:
     app = modal.App("my-app")
     gates = {name: threading.Event() for name in ("victim", "other")}
@@ -135,6 +131,7 @@ def test_a_thread_may_finish_and_its_container_ends_after_it(run: Run) -> None:
     run(main)
 
 
+@pytest.mark.local_only("of an abandoned thread, which in a process ends with it")
 def test_a_stuck_thread_gives_its_place_to_a_fresh_container(run: Run) -> None:
     app = modal.App("my-app")
     gate, began = threading.Event(), Latch()
@@ -195,7 +192,7 @@ def test_pending_and_finished_inputs_end_no_container(run_virtually: Run) -> Non
 
 def test_a_call_of_many_inputs_ends_all_their_containers(run: Run) -> None:
     app = modal.App("my-app")
-    events: list[str] = []
+    events: list[str] = shared([])
     instance = recording_class(app, events, max_containers=3)()
 
     async def main() -> None:
