@@ -32,6 +32,7 @@ from actorpool._core._threads import ThreadBudget
 from actorpool._host import _asyncio_slots, _asyncio_watchdog  # noqa: F401 - so that forks share what they import
 from actorpool._host._base import current_host
 from actorpool._host._stream import StreamClosed
+from actorpool._host._traceback import trimmed
 from actorpool._host._watchdog import open_watch
 from actorpool._wire._codec import decode, decode_arguments, encode
 from actorpool._wire._connection import Connection
@@ -352,7 +353,7 @@ class _Worker:
             raise
         except BaseException as error:
             # The user's modules and hooks may raise anything: it is the parent's to know.
-            self._post(StartFailed(encode_error(error)))
+            self._post(StartFailed(encode_error(trimmed(error))))
             self._over.set()
         else:
             self._post(Ready(VERSION, os.getpid()))

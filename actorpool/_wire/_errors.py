@@ -14,6 +14,7 @@ import sys
 import traceback
 from typing import Any, Final
 
+from actorpool._host._traceback import RemoteTraceback
 from actorpool.exception import RemoteError
 
 from ._blobs import Payload
@@ -25,21 +26,6 @@ __all__ = ["RemoteTraceback", "decode_error", "encode_error"]
 
 _MAX_CHAIN: Final = 32
 _MAX_TEXT: Final = 1 << 16
-
-
-class RemoteTraceback(Exception):
-    """Stands in the chain of an exception for the traceback it had in its own process.
-
-    Attributes:
-        text: The traceback, as it would have been printed there.
-    """
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
-
-    def __str__(self) -> str:
-        return f'\n"""\n{self.text}"""'
 
 
 def encode_error(error: BaseException) -> Payload:
