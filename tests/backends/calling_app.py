@@ -7,7 +7,6 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from contextvars import ContextVar
 from pathlib import Path
@@ -89,6 +88,13 @@ def count_in(path: str, n: int) -> Iterator[int]:
         Path(path).write_text(f"{Path(path).read_text()} closed")
 
 
+@app.function(backend="local")
+def call_now_and_then(n: int) -> Iterator[Any]:
+    """Count, and spawn every tenth number."""
+    for number in range(n):
+        yield number if number % 10 else slow_double.spawn(number)
+
+
 @app.function(max_containers=1)
 async def far_count(n: int) -> AsyncIterator[int]:
     for number in range(n):
@@ -147,17 +153,24 @@ def elsewhere(x: int) -> int:
 # -- what calls -------------------------------------------------------------------------------------
 
 
+def _step(name: str) -> Any:
+    # Its module takes functions from this one.
+    from tests.backends import calling_ids
+
+    return globals().get(name) or getattr(calling_ids, name)
+
+
 @app.function(max_containers=2)
 def run_sync(name: str, *args: Any) -> Any:
     """Run one of the steps below in a thread of a process."""
-    return globals()[f"do_{name}"](*args)
+    return _step(f"do_{name}")(*args)
 
 
 @app.function(max_containers=1)
 @modal.concurrent(max_inputs=20)
 async def run_async(name: str, *args: Any) -> Any:
     """Run one of the steps below in the loop of a process."""
-    return await globals()[f"ado_{name}"](*args)
+    return await _step(f"ado_{name}")(*args)
 
 
 def do_remote(x: int) -> Any:
@@ -408,92 +421,6 @@ def pong(n: int) -> Any:
 @app.function(max_containers=2)
 def descend(n: int) -> int:
     return 0 if n == 0 else 1 + descend.remote(n - 1)
-
-
-# -- ids ---------------------------------------------------------------------------------------------
-
-
-def do_ids() -> Any:
-    mine = modal.current_function_call_id()
-    call = whoami.spawn()
-    tenant.set("Ada")
-    return mine, call.object_id, call.get(), whoami.remote()
-
-
-def do_spawn_id(x: int) -> Any:
-    """Spawn, and give out the id alone."""
-    return slow_double.spawn(x, 0.1).object_id, modal.current_function_call_id()
-
-
-def do_find(call_id: str) -> Any:
-    call = modal.FunctionCall.from_id(call_id)
-    return call.get(), call.num_inputs(), call.object_id == call_id, list(call.iter())
-
-
-def do_find_nothing(call_id: str) -> str:
-    try:
-        modal.FunctionCall.from_id(call_id).get()
-    except modal.exception.Error as error:
-        return f"{type(error).__name__}: {error}"
-    return "found"
-
-
-def do_hand_out(x: int) -> Any:
-    return slow_double.spawn(x), slow_double.experimental_spawn_map(range(x))
-
-
-def do_take_over(call: modal.FunctionCall[int]) -> int:
-    return call.get()
-
-
-async def ado_take_over(call: modal.FunctionCall[int]) -> int:
-    return await call.get.aio()
-
-
-async def ado_own_call() -> modal.FunctionCall[Any]:
-    return modal.FunctionCall.from_id(str(modal.current_function_call_id()))
-
-
-def do_is_its_own_result(call_id: str) -> bool:
-    call = modal.FunctionCall.from_id(call_id)
-    return call.get() is call is modal.FunctionCall.from_id(call_id)
-
-
-def do_find_at_once(call_id: str, threads: int) -> int:
-    """Find one call in several threads at once; return the sum of what each gets."""
-    with ThreadPoolExecutor(threads) as pool:
-        found = [pool.submit(modal.FunctionCall.from_id, call_id) for _ in range(50 * threads)]
-        return sum(one.result().get() for one in found)
-
-
-@app.function(backend="local")
-def call_now_and_then(n: int) -> Iterator[Any]:
-    """Count, and spawn every tenth number."""
-    for number in range(n):
-        yield number if number % 10 else slow_double.spawn(number)
-
-
-def do_read_calls(n: int) -> list[int]:
-    items = call_now_and_then.remote_gen(n)
-    return [item.get() // 2 if isinstance(item, modal.FunctionCall) else item for item in items]
-
-
-def do_cancel(path: str) -> str:
-    call = hold.spawn(path)
-    while not Path(path).exists():
-        time.sleep(0.01)
-    call.cancel(terminate_containers=True)
-    try:
-        call.get()
-    except modal.exception.RemoteError as error:
-        return str(error)
-    return "not cancelled"
-
-
-def do_graph() -> Any:
-    call = far_double.spawn(1)
-    call.get()
-    return [(one.function_name, one.status.name, len(one.children)) for one in call.get_call_graph()]
 
 
 def do_drop_failing() -> None:

@@ -71,7 +71,8 @@ class World(Rig):
         s = pool.settings
         size, counts = pool.size, pool.counts(self.now)
         most = math.inf if s.max_containers is None else s.max_containers
-        demand = counts.running + counts.pending
+        # What runs in draining containers needs no others.
+        demand = sum(len(container.inputs) for container in self.in_phase(Phase.READY)) + counts.pending
         needed = -(-demand // pool.concurrency.target)
         pausing = pool._failures.pausing(self.now) or pool._deaths.pausing(self.now)
         # I1

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from random import Random
 
 import pytest
 from attrs import evolve
@@ -70,7 +71,10 @@ def test_faults_and_fates_can_be_drawn_alone(
 @pytest.mark.timeout(60)
 def test_plans_shrink_to_what_matters() -> None:
     killing = strategies.plans(evolve(Faults.none(), kill=0.5), max_actions=4)
-    plan = find(killing, lambda plan: any(a.kind == "kill" for a in plan.actions), settings=THOROUGH)
+    # How far it gets depends on what it finds first; it finds the same each time.
+    plan = find(
+        killing, lambda plan: any(a.kind == "kill" for a in plan.actions), settings=THOROUGH, random=Random(1)
+    )
 
     assert "kill" == plan.actions[-1].kind
     assert len(plan.actions) <= 2

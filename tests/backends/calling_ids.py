@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps that `calling_app` runs in processes: ids of calls, and handles that are found by them or sent."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import actorpool as modal
+from tests.backends.calling_app import call_now_and_then, far_double, hold, slow_double, tenant, whoami
+
+
+def do_ids() -> Any:
+    mine = modal.current_function_call_id()
+    call = whoami.spawn()
+    tenant.set("Ada")
+    return mine, call.object_id, call.get(), whoami.remote()
+
+
+def do_spawn_id(x: int) -> Any:
+    """Spawn, and give out the id alone."""
+    return slow_double.spawn(x, 0.1).object_id, modal.current_function_call_id()
+
+
+def do_find(call_id: str) -> Any:
+    call = modal.FunctionCall.from_id(call_id)
+    return call.get(), call.num_inputs(), call.object_id == call_id, list(call.iter())
+
+
+def do_find_nothing(call_id: str) -> str:
+    try:
+        modal.FunctionCall.from_id(call_id).get()
+    except modal.exception.Error as error:
+        return f"{type(error).__name__}: {error}"
+    return "found"
+
+
+def do_hand_out(x: int) -> Any:
+    return slow_double.spawn(x), slow_double.experimental_spawn_map(range(x))
+
+
+def do_take_over(call: modal.FunctionCall[int]) -> int:
+    return call.get()
+
+
+async def ado_take_over(call: modal.FunctionCall[int]) -> int:
+    return await call.get.aio()
+
+
+async def ado_own_call() -> modal.FunctionCall[Any]:
+    return modal.FunctionCall.from_id(str(modal.current_function_call_id()))
+
+
+def do_is_its_own_result(call_id: str) -> bool:
+    call = modal.FunctionCall.from_id(call_id)
+    return call.get() is call is modal.FunctionCall.from_id(call_id)
+
+
+def do_find_at_once(call_id: str, threads: int) -> int:
+    """Find one call in several threads at once; return the sum of what each gets."""
+    with ThreadPoolExecutor(threads) as pool:
+        found = [pool.submit(modal.FunctionCall.from_id, call_id) for _ in range(50 * threads)]
+        return sum(one.result().get() for one in found)
+
+
+def do_read_calls(n: int) -> list[int]:
+    items = call_now_and_then.remote_gen(n)
+    return [item.get() // 2 if isinstance(item, modal.FunctionCall) else item for item in items]
+
+
+def do_cancel(path: str) -> str:
+    call = hold.spawn(path)
+    while not Path(path).exists():
+        time.sleep(0.01)
+    call.cancel(terminate_containers=True)
+    try:
+        call.get()
+    except modal.exception.RemoteError as error:
+        return str(error)
+    return "not cancelled"
+
+
+def do_graph() -> Any:
+    call = far_double.spawn(1)
+    call.get()
+    return [(one.function_name, one.status.name, len(one.children)) for one in call.get_call_graph()]
