@@ -42,7 +42,10 @@ def test_M8_3_a_full_batch_runs_at_once(run_virtually: Run) -> None:
         async with app.run():
             start = now()
             assert [2 * x for x in range(8)] == [y async for y in double.map.aio(range(8))]
-            assert [(0.0, [0, 1, 2, 3]), (0.0, [4, 5, 6, 7])] == [(at - start, xs) for at, xs in batches]
+            # Two containers run them beside each other.
+            assert [(0.0, [0, 1, 2, 3]), (0.0, [4, 5, 6, 7])] == sorted(
+                (at - start, xs) for at, xs in batches
+            )
 
     run_virtually(main)
 
@@ -481,7 +484,7 @@ def test_batches_of_a_sync_function_run_beside_each_other_in_threads() -> None:
 
     @app.function(max_containers=1)
     @modal.concurrent(max_inputs=2)
-    @modal.batched(max_batch_size=2, wait_ms=0)
+    @modal.batched(max_batch_size=2, wait_ms=60_000)
     def f(xs: list[int]) -> list[int]:
         both.wait()
         return xs

@@ -377,6 +377,7 @@ def test_M2_8_the_autoscaler_refuses_contradictions_and_changes_nothing(run_virt
         f.autoscaler.settings()
 
 
+@pytest.mark.local_only("processes are bounded by default")
 def test_an_update_of_one_variant_leaves_the_others_alone(run_virtually: Run) -> None:
     app = modal.App()
 
