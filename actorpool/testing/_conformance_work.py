@@ -74,11 +74,6 @@ async def refuse(x: object, seconds: float) -> object:
     return x
 
 
-def _of_functions(name: str, *functions: tuple[str, object, bool], max_inputs: int) -> Workload:
-    targets = tuple(Target(called, function, is_async) for called, function, is_async in functions)  # type: ignore[arg-type]
-    return Workload(name, targets, max_inputs)
-
-
 FAILING = "fail"
 """The name of the targets that raise."""
 
@@ -86,18 +81,18 @@ FAILING = "fail"
 def echoing(*, is_async: bool, max_inputs: int = 1) -> Workload:
     """Return a workload with a target that returns its argument, and one that raises."""
     if is_async:
-        return _of_functions("echo", ("echo", aecho, True), (FAILING, afail, True), max_inputs=max_inputs)
-    return _of_functions("echo", ("echo", echo, False), (FAILING, fail, False), max_inputs=max_inputs)
+        return Workload("echo", (Target("echo", aecho, True), Target(FAILING, afail, True)), max_inputs)
+    return Workload("echo", (Target("echo", echo, False), Target(FAILING, fail, False)), max_inputs)
 
 
 def waiting(*, is_async: bool, max_inputs: int) -> Workload:
     """Return a workload whose target returns its first argument after as many seconds as the second says."""
-    return _of_functions("wait", ("wait", await_ if is_async else wait, is_async), max_inputs=max_inputs)
+    return Workload("wait", (Target("wait", await_ if is_async else wait, is_async),), max_inputs)
 
 
 def stubborn() -> Workload:
     """Return a workload whose target goes on for its time when it is interrupted."""
-    return _of_functions("stubborn", ("stubborn", refuse, True), max_inputs=1)
+    return Workload("stubborn", (Target("stubborn", refuse, True),), 1)
 
 
 class Diary:

@@ -13,10 +13,12 @@ from attrs import fields, frozen
 
 from actorpool.exception import InvalidError
 
-__all__ = ["ContainerFate", "Faults", "InputFate", "StartFate"]
+__all__ = ["ContainerFate", "ExitFate", "Faults", "InputFate", "StartFate"]
 
 StartFate = Literal["succeeds", "fails", "hangs", "enter hook raises", "enter hook hangs"]
 """How the start of a container ends."""
+ExitFate = Literal["returns", "raises", "hangs"]
+"""How the exit hook of a container ends."""
 
 
 @frozen(kw_only=True)
@@ -27,7 +29,7 @@ class ContainerFate:
     """How its start ends."""
     start_s: float = 0.0
     """How long its start takes, in seconds."""
-    exit: Literal["returns", "raises", "hangs"] = "returns"
+    exit: ExitFate = "returns"
     """How its exit hook ends."""
     exit_s: float = 0.0
     """How long its exit hook takes, in seconds."""

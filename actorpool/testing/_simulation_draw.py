@@ -11,8 +11,8 @@ import random
 from collections.abc import Sequence
 from typing import TypeVar
 
-from ._faults import ContainerFate, Faults, InputFate
-from ._simulation_plan import Action, Plan, PoolPlan
+from ._faults import ContainerFate, ExitFate, Faults, InputFate, StartFate
+from ._simulation_plan import Action, Plan, PoolPlan, VictimState
 
 __all__ = ["draw_plan"]
 
@@ -97,28 +97,27 @@ class _Draw:
 
     def container(self) -> ContainerFate:
         faults = self._faults
-        start = "succeeds"
-        for fate, probability in (
+        start: StartFate = "succeeds"
+        ways: tuple[tuple[StartFate, float], ...] = (
             ("fails", faults.start_fails),
             ("hangs", faults.start_hangs),
             ("enter hook raises", faults.enter_raises),
             ("enter hook hangs", faults.enter_hangs),
-        ):
-            if self.chance(probability):
-                start = fate
-        exit_ = (
-            "raises"
-            if self.chance(faults.exit_raises)
-            else "hangs"
-            if self.chance(faults.exit_hangs)
-            else "returns"
         )
+        for way, probability in ways:
+            if self.chance(probability):
+                start = way
+        end: ExitFate = "returns"
+        if self.chance(faults.exit_raises):
+            end = "raises"
+        elif self.chance(faults.exit_hangs):
+            end = "hangs"
         return ContainerFate(
-            start=start,  # type: ignore[arg-type]  # one of the literals above
+            start=start,
             start_s=self.one((2.0, 3.0, 8.0))
             if self.chance(faults.slow_start)
             else self.one((0.0, 0.0, 1 / 64, 0.5)),
-            exit=exit_,  # type: ignore[arg-type]
+            exit=end,
             exit_s=self.one((0.0, 0.0, 0.25, 3.0)),
             lives_s=self.one((0.0, 0.5, 5.0, 60.0)) if self.chance(faults.dies) else None,
             dies_stopping=self.chance(faults.dies_stopping),
@@ -148,8 +147,8 @@ class _Draw:
         if self.chance(faults.settings_changed):
             return Action(at=now, kind="settings", settings=self.settings())
         if self.chance(faults.kill):
-            state = self.one(("starting", "idle", "busy", "busy", "draining"))
-            return Action(at=now, kind="kill", state=state, index=self.one((0, 1, 2)))  # type: ignore[arg-type]
+            states: tuple[VictimState, ...] = ("starting", "idle", "busy", "busy", "draining")
+            return Action(at=now, kind="kill", state=self.one(states), index=self.one((0, 1, 2)))
         if self.chance(faults.clock_jumps):
             return Action(at=now, kind="jump", seconds=self.one((0.25, 30.0, 600.0)))
         if self.chance(faults.caller_loop_closed):

@@ -16,7 +16,7 @@ from actorpool.exception import InvalidError
 
 from ._faults import ContainerFate, InputFate
 
-__all__ = ["PLAN_VERSION", "Action", "ActionKind", "Plan", "PoolPlan", "plan_from", "plan_to"]
+__all__ = ["PLAN_VERSION", "Action", "ActionKind", "Plan", "PoolPlan", "VictimState", "plan_from", "plan_to"]
 
 PLAN_VERSION: Final = 1
 """The version of what `plan_to` returns; `plan_from` refuses any other."""
@@ -24,6 +24,7 @@ PLAN_VERSION: Final = 1
 ActionKind = Literal[
     "call", "map", "spawn", "cancel caller", "cancel call", "settings", "kill", "jump", "close loop", "close"
 ]
+VictimState = Literal["starting", "idle", "busy", "draining"]
 
 
 @frozen(kw_only=True)
@@ -116,7 +117,7 @@ class Action:
     leaves_after: int | None = None
     """After how many results a map is left."""
     index: int = 0
-    state: Literal["starting", "idle", "busy", "draining"] = "busy"
+    state: VictimState = "busy"
     settings: tuple[int, int | None, int, float] = (0, None, 0, 60.0)
     """Minimum, maximum, buffer, window."""
     seconds: float = 0.0

@@ -18,8 +18,9 @@ import heapq
 import math
 import random
 from asyncio import events
+from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from actorpool._host._virtual import VirtualTimeLoop
 
@@ -37,6 +38,11 @@ class Stuck(Exception):
 
 class WorldLoop(VirtualTimeLoop):
     """An asyncio loop of a world."""
+
+    # asyncio's own: what is runnable, the heap of timers, and how many of them are cancelled.
+    _ready: deque[Any]
+    _scheduled: list[Any]
+    _timer_cancelled_count: int
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -85,8 +91,9 @@ class World:
     def close_loop(self, loop: WorldLoop) -> list[asyncio.Task[Any]]:
         """Close a loop with whatever is on it; return its tasks, which nobody will run, in no order."""
         tasks = list(asyncio.all_tasks(loop))
-        for task in tasks:
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
+        for task in cast("list[Any]", tasks):
+            # Nobody is to be told that it never ended.
+            task._log_destroy_pending = False
         self._loops.remove(loop)
         loop.close()
         return tasks
@@ -106,7 +113,7 @@ class World:
         # Made by what runs here, and closed by what is awaited: nothing is left to the loop.
         try:
             while not done():
-                ready = [loop for loop in self._loops if loop._ready]  # type: ignore[attr-defined]
+                ready = [loop for loop in self._loops if loop._ready]
                 if not ready:
                     if self._make_due():
                         continue
@@ -120,7 +127,7 @@ class World:
                 if loop is not running:
                     events._set_running_loop(loop)
                     running = loop
-                self._turn(loop._ready)  # type: ignore[attr-defined]
+                self._turn(loop._ready)
                 if self.failure is not None:
                     raise self.failure
                 if self.now != instant:
@@ -154,7 +161,7 @@ class World:
         for loop in list(self._loops):
             self.close_loop(loop)
 
-    def _turn(self, ready: Any) -> None:
+    def _turn(self, ready: deque[Any]) -> None:
         """Run what is runnable on a loop, in an order that is drawn."""
         self.turns += 1
         draw = self._draw
@@ -184,17 +191,17 @@ class World:
         """Move the clock to the next timer; False if there is none."""
         when = math.inf
         for loop in self._loops:
-            heap = loop._scheduled  # type: ignore[attr-defined]
-            if loop._timer_cancelled_count > max(_FEW_CANCELLED, len(heap) // 2):  # type: ignore[attr-defined]
+            heap = loop._scheduled
+            if loop._timer_cancelled_count > max(_FEW_CANCELLED, len(heap) // 2):
                 for handle in heap:
                     if handle._cancelled:
                         handle._scheduled = False
                 heap[:] = [handle for handle in heap if not handle._cancelled]
                 heapq.heapify(heap)
-                loop._timer_cancelled_count = 0  # type: ignore[attr-defined]
+                loop._timer_cancelled_count = 0
             while heap and heap[0]._cancelled:
                 heapq.heappop(heap)._scheduled = False
-                loop._timer_cancelled_count -= 1  # type: ignore[attr-defined]
+                loop._timer_cancelled_count -= 1
             if heap and heap[0]._when < when:
                 when = heap[0]._when
         if when == math.inf:
@@ -206,13 +213,13 @@ class World:
         """Make runnable what is due now; return whether anything is."""
         now, found = self.now, False
         for loop in self._loops:
-            heap = loop._scheduled  # type: ignore[attr-defined]
-            ready = loop._ready  # type: ignore[attr-defined]
+            heap = loop._scheduled
+            ready = loop._ready
             while heap and heap[0]._when <= now:
                 handle = heapq.heappop(heap)
                 handle._scheduled = False
                 if handle._cancelled:
-                    loop._timer_cancelled_count -= 1  # type: ignore[attr-defined]
+                    loop._timer_cancelled_count -= 1
                 else:
                     ready.append(handle)
                     found = True
