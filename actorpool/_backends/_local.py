@@ -6,7 +6,7 @@ Arguments and results are handed over by reference, as a thread pool does: nothi
 Where user code runs: asynchronous methods and hooks on the host's loop; synchronous ones on the
 container's own threads, so that a hook which loads a model does not stand in the way of the service.
 A container of one slot has one thread, and runs its enter hooks, all its synchronous inputs and its
-exit hooks on it.
+exit hooks on it. The asynchronous hooks of a container share one task.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from actorpool._host._slots import open_task_slots
 from actorpool._host._stream import async_producer, producer
 from actorpool._host._watchdog import NO_WATCH, Watch
 
+from ._hook_task import HookTask
 from ._threads import ThreadSlots
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class LocalContainer:
         "_calls",
         "_entered",
         "_gate",
+        "_hooks",
         "_host",
         "_instance",
         "_name",
@@ -70,6 +72,7 @@ class LocalContainer:
         self._entered = False
         self._workload = workload
         self._host = host
+        self._hooks = HookTask(host, name)
         self._instance: Any = None
         # {target: what to call}, filled in by `start`, before the first input.
         self._calls: dict[Target, Callable[..., Any]] = {}
@@ -137,6 +140,7 @@ class LocalContainer:
             if self._entered:
                 for hook in self._workload.exit:
                     await self._run_exit_hook(hook, grace_s)
+            await self._end_hooks(grace_s)
         finally:
             # Also when the loop is ended under it: a thread that is not told waits for inputs for ever.
             self._threads.close(waiter.notify)
@@ -159,7 +163,7 @@ class LocalContainer:
     async def _run_hook(self, hook: Hook) -> None:
         bound = hook.function.__get__(self._instance)
         if hook.is_async:
-            await bound()
+            await self._hooks.run(bound)
         else:
             await self._in_thread(bound)
 
@@ -172,6 +176,17 @@ class LocalContainer:
                 logger.error("exit hook %s of container %s raised", name, self._name, exc_info=error)
         if scope.cancelled_caught:
             logger.warning("exit hook %s of container %s took longer than %g s", name, self._name, grace_s)
+            await self._end_hooks(grace_s)
+
+    async def _end_hooks(self, grace_s: float) -> None:
+        """End the task of the hooks, and wait for what its cancellation interrupts."""
+        self._hooks.close()
+        if not await self._hooks.ended(grace_s):
+            logger.warning(
+                "a hook of container %s was cancelled and still runs after %g s; it is left behind",
+                self._name,
+                grace_s,
+            )
 
     async def _in_thread(self, function: Callable[[], Any]) -> Any:
         outcome: list[tuple[Any, BaseException | None]] = []

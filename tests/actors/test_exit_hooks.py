@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
 import actorpool as modal
-from actorpool._host._base import current_host
+from actorpool._host._base import Event, current_host
 from actorpool.exception import ClosedError
 from tests.actors.harness import Log
 from tests.api.support import PATIENCE_S, now, sleep
@@ -110,6 +112,79 @@ def test_an_async_exit_hook_that_hangs_is_bounded_by_the_grace_period(
 
     with caplog.at_level(logging.WARNING, "actorpool"):
         run_virtually(main)
+
+
+def test_an_async_exit_hook_that_refuses_its_cancellation_is_left_behind(
+    run_virtually: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = modal.App("my-app")
+    log = Log()
+    go: list[Event] = []
+
+    @app.cls()
+    class C:
+        @modal.method()
+        async def f(self) -> None:
+            pass
+
+        @modal.exit()
+        async def refuses(self) -> None:
+            await current_host().shielded(go[0].wait, math.inf)
+            log.add("returned")
+
+        @modal.exit()
+        async def follows(self) -> None:
+            log.add("exit")
+
+    async def main() -> None:
+        go.append(current_host().event())
+        async with app.run(grace=5):
+            await C().f.remote.aio()
+        assert 10 == now()
+        assert ["exit"] == log.events
+        assert 2 == len(caplog.messages)
+        assert "refuses of container C/1 took longer than 5 s" in caplog.messages[0]
+        assert "a hook of container C/1 was cancelled and still runs after 5 s" in caplog.messages[1]
+        go[0].set()
+        await settle()
+
+    with caplog.at_level(logging.WARNING, "actorpool"):
+        run_virtually(main)
+
+
+def test_an_exit_hook_closes_in_the_same_task_what_an_enter_hook_opened(run_virtually: Run) -> None:
+    app = modal.App("my-app")
+    log = Log()
+
+    @app.cls()
+    class C:
+        @modal.enter()
+        async def open(self) -> None:
+            self._stack = AsyncExitStack()
+            self._nursery = await self._stack.enter_async_context(current_host().open_nursery())
+            self._nursery.start_soon(self._beat)
+
+        async def _beat(self) -> None:
+            while True:
+                await sleep(2)
+                log.add(f"beat at {now():g}")
+
+        @modal.method()
+        async def f(self) -> None:
+            await sleep(5)
+
+        @modal.exit()
+        async def close(self) -> None:
+            self._nursery.cancel()
+            await self._stack.aclose()
+            log.add("closed")
+
+    async def main() -> None:
+        async with app.run():
+            await C().f.remote.aio()
+
+    run_virtually(main)
+    assert ["beat at 2", "beat at 4", "closed"] == log.events
 
 
 @pytest.mark.slow
