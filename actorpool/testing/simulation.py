@@ -1,17 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m actorpool.testing.simulation`: many simulations, one for each seed, until a profile's amounts are reached.
 
+    python -m actorpool.testing.simulation                    the "ci" profile, on every processor
+    python -m actorpool.testing.simulation --profile deep     ten times that
+    python -m actorpool.testing.simulation --chunk 8          only one part of it
+
 A profile is cut into chunks, each of which reaches its share by itself, so that chunks may run side by side and what
-they come to is known. A violation is written to a file that `python -m actorpool.testing.replay` reads.
+they come to is known. A violation is written to a file that `python -m actorpool.testing.replay` reads. The exit status
+is 0 only if no invariant was violated and all that the profile demands was simulated.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import multiprocessing
+import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +31,7 @@ from ._invariants import Violation
 from ._simulation import Simulation
 from ._simulation_failure import explained
 
-__all__ = ["PROFILES", "Profile", "Totals", "main", "run_chunk"]
+__all__ = ["PROFILES", "Profile", "Totals", "main", "run_chunk", "run_chunks"]
 
 # A chunk's seeds begin here, times its index: no chunk runs another's.
 _SEEDS_APART: Final = 100_000
@@ -48,7 +57,7 @@ PROFILES: Final[dict[str, Profile]] = {
     "ci": Profile(seeds=500, events=1_000_000, hours=200.0, chunks=50),
     "deep": Profile(seeds=5_000, events=10_000_000, hours=2_000.0, chunks=500),
 }
-"""{name: profile}: "ci" is what every run of the tests does, "deep" ten times that."""
+"""{name: profile}: "ci" is what every run of CI does, "deep" ten times that."""
 
 
 @define
@@ -67,6 +76,15 @@ class Totals:
         self.inputs += other.inputs
         self.hours += other.hours
 
+    def reach(self, profile: Profile, chunks: int = 1) -> bool:
+        """Return whether this is what so many chunks of the profile are to come to, or more."""
+        shares = profile.chunks / chunks
+        return (
+            self.seeds * shares >= profile.seeds
+            and self.events * shares >= profile.events
+            and self.hours * shares >= profile.hours
+        )
+
 
 def run_chunk(
     profile: Profile, index: int, *, faults: Faults | None = None, directory: Path | None = None
@@ -83,12 +101,7 @@ def run_chunk(
         Violation: If an invariant does not hold; the message says how to replay it.
     """
     totals = Totals()
-    shares = profile.chunks
-    while (
-        totals.seeds * shares < profile.seeds
-        or totals.events * shares < profile.events
-        or totals.hours * shares < profile.hours
-    ):
+    while not totals.reach(profile):
         seed = index * _SEEDS_APART + totals.seeds
         simulation = Simulation(seed, faults, actions=profile.actions)
         try:
@@ -101,25 +114,52 @@ def run_chunk(
     return totals
 
 
+def run_chunks(profile: Profile, indexes: Sequence[int], *, jobs: int = 1) -> Iterator[Totals]:
+    """Simulate chunks of a profile, up to `jobs` at a time in processes of their own; yield their totals in order.
+
+    Raises:
+        Violation: If an invariant does not hold; chunks that have not begun then do not.
+    """
+    if jobs == 1:
+        yield from (run_chunk(profile, index) for index in indexes)
+        return
+    # Spawned, so that a simulation does not depend on what this process has done before.
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as executor:
+        try:
+            yield from executor.map(partial(run_chunk, profile), indexes)
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m actorpool.testing.simulation", description=__doc__)
+    summary = (__doc__ or "").partition("\n")[0]
+    parser = argparse.ArgumentParser(prog="python -m actorpool.testing.simulation", description=summary)
     parser.add_argument("--profile", choices=sorted(PROFILES), default="ci", help="how much to simulate")
     parser.add_argument("--chunk", type=int, help="only this chunk")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: as many as processors)"
+    )
     given = parser.parse_args(arguments)
     profile = PROFILES[given.profile]
+    if given.jobs < 1:
+        parser.error(f"--jobs must be at least 1, not {given.jobs}")
+    indexes = range(profile.chunks) if given.chunk is None else [given.chunk]
     totals, began = Totals(), time.perf_counter()
-    for index in range(profile.chunks) if given.chunk is None else [given.chunk]:
-        try:
-            totals.add(run_chunk(profile, index))
-        except Violation as violation:
-            sys.stdout.write(f"chunk {index}: {violation}\n")
-            return 1
+    try:
+        for chunk in run_chunks(profile, indexes, jobs=min(given.jobs, len(indexes))):
+            totals.add(chunk)
+    except Violation as violation:
+        sys.stdout.write(f"{violation}\n")
+        return 1
     seconds = time.perf_counter() - began
     sys.stdout.write(
         f"{totals.seeds:,} seeds, {totals.hours:,.1f} hours, {totals.events:,} pool events, {totals.inputs:,} inputs "
         f"in {seconds:.1f} s ({totals.events / seconds:,.0f} events/s); no violation\n"
     )
+    if not totals.reach(profile, len(indexes)):
+        sys.stdout.write(f"that is less than the profile {given.profile!r} demands: {profile}\n")
+        return 1
     return 0
 
 

@@ -11,14 +11,16 @@ from attrs import field, frozen
 ROOT = Path(__file__).parents[2]
 
 Stages = tuple[tuple[str, ...], ...]
-"""Arguments for pytest, one tuple per run; a mutant that survives one run goes into the next."""
+"""Arguments for pytest, or `SIMULATION`, one tuple per run; a mutant that survives one run goes into the next."""
+
+SIMULATION = ("-m", "actorpool.testing.simulation", "--jobs", "1")
+"""The whole "ci" profile of the simulation: arguments for python."""
 
 WIDE: Stages = (
     ("tests/core",),
     ("tests/actors", "-m", "not slow"),
     ("tests/api", "-m", "not slow"),
-    # The whole "ci" profile of the simulation.
-    ("tests/simulation",),
+    SIMULATION,
 )
 
 GROUPS: dict[str, Stages] = {

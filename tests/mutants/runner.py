@@ -19,7 +19,7 @@ from queue import SimpleQueue
 
 from attrs import frozen
 
-from tests.mutants.mutant import GROUPS, ROOT, Mutant, MutantError, Stages
+from tests.mutants.mutant import GROUPS, ROOT, SIMULATION, Mutant, MutantError, Stages
 
 COPIED = (
     "actorpool",
@@ -33,6 +33,7 @@ COPIED = (
 )
 # Longer than any stage takes on a machine that has other things to do; a mutant that hangs is killed by it.
 TIMEOUT_S = 900.0
+PYTEST = ("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0")
 # How often a stage is run whose failing test fails without the mutation too.
 _TRIES = 2
 
@@ -141,20 +142,13 @@ def passes_without(tree: Path, path: Path, original: bytes, mutated: str, failed
 def failure_of(tree: Path, stage: Sequence[str]) -> str | None:
     """Run pytest in the tree until the first failure; return which test failed, None if none did.
 
+    Of the simulation, return which invariant was violated.
+
     Raises:
         MutantError: If pytest could not run the tests at all.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-x",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--hypothesis-seed=0",
-        *stage,
-    ]
+    simulated = stage == SIMULATION
+    command = [sys.executable, *([] if simulated else PYTEST), *stage]
     # Nothing of a test run, or of a measurement, that this one is a part of.
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", "PYTEST_"))
@@ -189,6 +183,8 @@ def failure_of(tree: Path, stage: Sequence[str]) -> str | None:
         process.wait()
     if process.returncode == 0:
         return None
+    if simulated:
+        return f"simulation: {output.partition(chr(10))[0]}"
     failed = [line for line in output.splitlines() if line.startswith(("FAILED tests/", "ERROR tests/"))]
     if process.returncode in (1, 2) and failed:
         return failed[0].partition(" - ")[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutants.__main__ import MUTANTS, main, table
-from tests.mutants.mutant import GROUPS, ROOT, Mutant, MutantError
+from tests.mutants.mutant import GROUPS, ROOT, SIMULATION, Mutant, MutantError
 from tests.mutants.runner import check, run_all, run_mutant
 
 LIBRARY = """\
@@ -121,6 +121,23 @@ def test_a_test_that_fails_anyhow_kills_nobody(tree: Path) -> None:
     result = run_mutant(mutant("return left > 0", "return left >= 0"), tree, (("tests/test_rooms.py",),))
 
     assert not result.killed
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+def test_the_simulation_is_a_stage_that_kills_with_the_invariant_it_found_violated(tree: Path) -> None:
+    command = tree / "actorpool/testing/simulation.py"
+    command.parent.mkdir()
+    (tree / "actorpool/testing/__init__.py").touch()
+    command.write_text(
+        "from actorpool.rooms import room\nprint('a_room_is_a_room: it is not')\nraise SystemExit(room(2, 2))\n",
+        "utf-8",
+    )
+
+    assert run_mutant(mutant("left = limit - used", "pass"), tree, (SIMULATION,)).killed
+    result = run_mutant(mutant("return left > 0", "return left >= 0"), tree, (SIMULATION,))
+    assert (True, "simulation: a_room_is_a_room: it is not") == (result.killed, result.how)
+    assert not run_mutant(mutant("return left > 0", "return left > 1"), tree, (SIMULATION,)).killed
 
 
 @pytest.mark.slow

@@ -22,16 +22,24 @@ for seed in (3, 11):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(60)
 @pytest.mark.usefixtures("at_full_speed")
-@pytest.mark.parametrize("index", range(CI.chunks))
+@pytest.mark.parametrize("index", range(2))
 def test_no_invariant_is_broken_whatever_goes_wrong(index: int) -> None:
-    """Together the chunks are the "ci" profile: each reaches its share of the seeds, the events and the hours."""
+    """Of the "ci" profile, all of which is a step of CI, two chunks."""
     totals = run_chunk(CI, index)
 
-    assert totals.seeds * CI.chunks >= CI.seeds >= 500
-    assert totals.events * CI.chunks >= CI.events >= 1_000_000
-    assert totals.hours * CI.chunks >= CI.hours >= 200
+    assert totals.seeds * CI.chunks >= CI.seeds
+    assert totals.events * CI.chunks >= CI.events
+    assert totals.hours * CI.chunks >= CI.hours
+
+
+def test_what_ci_simulates() -> None:
+    assert CI.seeds >= 500
+    assert CI.events >= 1_000_000
+    assert CI.hours >= 200
+    deep = PROFILES["deep"]
+    assert (10, 10, 10) == (deep.seeds / CI.seeds, deep.events / CI.events, deep.hours / CI.hours)
 
 
 @pytest.mark.slow
