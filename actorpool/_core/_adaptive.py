@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from actorpool._core._config import check_seconds
+from actorpool._core._config import check_factor
 from actorpool._core._counts import counted
 from actorpool._core._levels import Levels, Prices
 from actorpool._core._scaling import UNNOTICED_S, Decision
@@ -79,7 +79,7 @@ class AdaptivePolicy:
     )
 
     def __init__(self, eagerness: float = 1.0, *, tuning: Tuning | None = None) -> None:
-        self.eagerness: float = check_seconds("eagerness", eagerness)
+        self.eagerness: float = check_factor("eagerness", eagerness)
         self._tuning = Tuning() if tuning is None else tuning
         self._levels = Levels(self._tuning)
         self._demand = 0

@@ -23,6 +23,7 @@ __all__ = [
     "Restart",
     "Unset",
     "check_count",
+    "check_factor",
     "check_seconds",
 ]
 
@@ -52,10 +53,23 @@ def check_seconds(name: str, value: object, *, zero: bool = False) -> float:
     """Return `value` if it is a finite number of seconds, above 0 (or 0 too, if `zero`); else `InvalidError`."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise InvalidError(f"{name} must be a number of seconds, not {value!r}")
-    # Written so that NaN fails.
-    if not 0 <= value <= sys.float_info.max or (value == 0 and not zero):
+    if not _finite_from(value, zero=zero):
         raise InvalidError(f"{name} must be {'at least' if zero else 'more than'} 0 seconds, not {value}")
     return value
+
+
+def check_factor(name: str, value: object) -> float:
+    """Return `value` if it is a finite number above 0; else `InvalidError`."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise InvalidError(f"{name} must be a number, not {value!r}")
+    if not _finite_from(value, zero=False):
+        raise InvalidError(f"{name} must be more than 0, and finite, not {value}")
+    return value
+
+
+def _finite_from(value: float, *, zero: bool) -> bool:
+    # Written so that NaN fails.
+    return 0 <= value <= sys.float_info.max and (value != 0 or zero)
 
 
 @frozen

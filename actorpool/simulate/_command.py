@@ -237,8 +237,10 @@ def _carry_out(options: argparse.Namespace, notes: list[str]) -> list[Report]:
         reports.append(_simulated(choice, trace, options.seed, f"{place} of {len(lines)}"))
     if options.plot is not None:
         _write(options.plot, draw_course(reports, begin_s=options.begin_s, end_s=options.end_s))
+        notes.append(f"drawn: {options.plot}")
     if options.plot_costs is not None:
         _write(options.plot_costs, draw_costs(reports, against=options.against))
+        notes.append(f"drawn: {options.plot_costs}")
     return reports
 
 

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from actorpool._core._config import AutoscalerSettings, Concurrency, check_seconds
+from actorpool._core._config import AutoscalerSettings, Concurrency, check_factor, check_seconds
 from actorpool.exception import InvalidError
 
 from ._trace import MapCall, Trace
@@ -44,7 +44,7 @@ def family(name: str, seed: int = 0, *, startup_s: float | None = None, load: fl
     """
     if name not in FAMILIES:
         raise InvalidError(f"there is no family '{name}'; there are {', '.join(FAMILIES)}")
-    check_seconds("load", load)
+    check_factor("load", load)
     default_s, make = _MAKERS[name]
     median_s = default_s if startup_s is None else check_seconds("startup_s", startup_s, zero=True)
     trace = make(random.Random(f"{name} {seed}"), load)

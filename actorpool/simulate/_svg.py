@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from actorpool.exception import InvalidError
 
 from ._table import front, measure_named
-from ._units import duration_text, exact_text, tick_step_s, time_text
+from ._units import duration_text, tick_step_s, tick_text, time_text
 
 if TYPE_CHECKING:
     from ._report import Report, Series
@@ -271,7 +271,8 @@ def draw_costs(reports: Sequence[Report], *, against: str = "p99", title: str = 
     for mark in range(round(y_most / y_step) + 1):
         at = y(mark * y_step)
         parts.append(_line(_LEFT, at, right, at, stroke=_GRID))
-        words = exact_text(mark * y_step) if measure.timed else f"{mark * y_step:,g}"
+        value = mark * y_step
+        words = tick_text(value, y_most) if measure.timed else f"{value:,g}"
         parts.append(_text(_LEFT - 8, at + 4, words, fill=_FAINT, anchor="end", size=11))
     for mark in range(round(x_most / x_step) + 1):
         at = _LEFT + (right - _LEFT) * mark * x_step / x_most

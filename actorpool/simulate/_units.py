@@ -9,7 +9,7 @@ from typing import Final
 
 from actorpool.exception import InvalidError
 
-__all__ = ["duration_text", "exact_text", "parse_seconds", "time_text", "tick_step_s"]
+__all__ = ["duration_text", "exact_text", "parse_seconds", "tick_step_s", "tick_text", "time_text"]
 
 _MINUTE, _HOUR, _DAY = 60.0, 3_600.0, 86_400.0
 _SECONDS: Final = {
@@ -32,6 +32,8 @@ _SCALES: Final = (
     (7_200.0, _MINUTE, "min"),
     (math.inf, _HOUR, "h"),
 )
+# Likewise, for the marks of an axis.
+_TICKS: Final = ((1.0, 1e-3, "ms"), (300.0, 1.0, "s"), (18_000.0, _MINUTE, "min"), (math.inf, _HOUR, "h"))
 _STEPS: Final = (
     *(step * scale for scale in (1e-3, 1e-2, 0.1) for step in (1.0, 2.0, 5.0)),
     *(1.0, 2.0, 5.0, 10.0, 15.0, 30.0),
@@ -75,6 +77,12 @@ def exact_text(seconds: float) -> str:
 def tick_step_s(span_s: float, most: int) -> float:
     """Return the length in seconds between the marks of a time axis, so that there are at most `most`."""
     return next((step for step in _STEPS if span_s / step <= most), _STEPS[-1])
+
+
+def tick_text(seconds: float, most_s: float) -> str:
+    """Return what stands at the mark of an axis of waits up to `most_s`: all in the same unit, with few figures."""
+    unit, name = next((unit, name) for limit, unit, name in _TICKS if most_s < limit)
+    return f"{round(seconds / unit, 6):g} {name}"
 
 
 def time_text(seconds: float, step_s: float) -> str:

@@ -7,13 +7,15 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from actorpool.simulate._svg import _document, _line, _polyline, _text
+from actorpool.simulate._svg import _document, _label, _line, _polyline, _text
 
 from ._compare import Comparison
 
 __all__ = ["draw_front"]
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 80.0, 840.0, 78.0, 420.0
+# Dots no farther apart than this are one.
+_SAME: Final = 4.0
 _OURS, _FAINT, _GRID = "#2f6fb3", "#6b7785", "#e6eaef"
 _MARKS: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 
@@ -44,17 +46,27 @@ def draw_front(comparisons: Sequence[Comparison], ours: Sequence[str], measure: 
     best = sorted((x, y) for _, x, y in points if not any(_beats((a, b), (x, y)) for _, a, b in points))
     corners = [f"{scale_x(x):.1f},{scale_y(y):.1f}" for x, y in best]
     parts.append(_polyline(corners, stroke=_OURS, width=1.4, dash="5 4"))
-    taken: list[float] = []
-    for name, cost, wait in sorted(points, key=lambda point: point[2]):
-        x, y = scale_x(cost), scale_y(wait)
-        colour = _OURS if name in ours else _FAINT
+    dots = _together([(name, scale_x(cost), scale_y(wait)) for name, cost, wait in points])
+    taken = [(x - 7, y - 7, x + 7, y + 7) for _, x, y in dots]
+    labels: list[str] = []
+    for names, x, y in dots:
+        colour = _OURS if set(names) & set(ours) else _FAINT
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}"/>')
-        place = y + 4
-        while any(abs(place - other) < 13 for other in taken):
-            place -= 13
-        taken.append(place)
-        parts.append(_text(x + 9, place, name, fill=colour, weight="600" if name in ours else "normal"))
-    return _document(_BOTTOM + 60, parts, title)
+        labels.append(_label(" · ".join(names), x, y, taken, _RIGHT, (_TOP, _BOTTOM), colour=colour))
+    return _document(_BOTTOM + 60, [*parts, *labels], title)
+
+
+def _together(points: Sequence[tuple[str, float, float]]) -> list[tuple[list[str], float, float]]:
+    """Return the dots to draw, each with the names of all that are as good as at the same place."""
+    dots: list[tuple[list[str], float, float]] = []
+    for name, x, y in points:
+        for names, near_x, near_y in dots:
+            if math.hypot(x - near_x, y - near_y) < _SAME:
+                names.append(name)
+                break
+        else:
+            dots.append(([name], x, y))
+    return dots
 
 
 def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:

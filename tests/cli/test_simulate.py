@@ -117,6 +117,7 @@ def test_pictures_are_drawn(command: Command, tmp_path: Path) -> None:
 
     assert (0, "") == (outcome.status, outcome.err)
     assert outcome.out.startswith("cron seed 7: ")
+    assert outcome.out.endswith(f"\ndrawn: {course}\ndrawn: {costs}\n")
     assert "scaledown_window=5 min" in course.read_text("utf-8")
     for path in (course, costs):
         ElementTree.parse(path)
@@ -135,7 +136,7 @@ def test_pictures_are_drawn(command: Command, tmp_path: Path) -> None:
         (["t.mp", "--set", "scaledown_window=soon"], "scaledown_window: 'soon' is no length of time"),
         (["t.mp", "--policy", "fast"], "there is no policy 'fast'; write window, adaptive, adaptive:2, or"),
         (["t.mp", "--policy", "adaptive:fast"], "'fast' is no number; adaptive:2 waits less"),
-        (["t.mp", "--policy", "adaptive:0"], "eagerness must be more than 0"),
+        (["t.mp", "--policy", "adaptive:0"], "eagerness must be more than 0, and finite, not 0.0"),
         (["t.mp", "--policy", "nowhere:Mine"], "there is no module 'nowhere' for policy 'nowhere:Mine'"),
         (["t.mp", "--policy", "json:Mine"], "module 'json' has no 'Mine'"),
         (["t.mp", "--policy", "json:JSONEncoder"], "'json:JSONEncoder' makes no policy"),
@@ -166,7 +167,7 @@ def test_wrong_words_are_explained(command: Command, words: list[str], why: str)
         ),
         (["--set", f"max_containers={','.join(map(str, range(1, 70)))}"], "that makes 69 combinations"),
         (["--set", "max_containers=1,2,3,4,5,6,7,8,9", "--plot", "x.svg"], "--plot would draw 9 panels"),
-        (["--load", "0"], "load must be more than 0 seconds"),
+        (["--load", "0"], "load must be more than 0, and finite, not 0.0"),
     ],
 )
 def test_contradictions_are_explained(command: Command, words: list[str], why: str) -> None:

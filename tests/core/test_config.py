@@ -17,6 +17,7 @@ from actorpool._core._config import (
     Limits,
     Restart,
     check_count,
+    check_factor,
     check_seconds,
 )
 from actorpool.exception import InvalidError
@@ -46,6 +47,19 @@ def test_seconds_are_a_number(value: object) -> None:
 def test_seconds_are_finite_and_above_zero(value: float) -> None:
     with pytest.raises(InvalidError, match="window must be more than 0 seconds"):
         check_seconds("window", value)
+
+
+@pytest.mark.parametrize("value", [True, "3", None])
+def test_a_factor_is_a_number(value: object) -> None:
+    with pytest.raises(InvalidError, match="load must be a number, not"):
+        check_factor("load", value)
+
+
+def test_a_factor_is_finite_and_above_zero_and_no_length_of_time() -> None:
+    assert 0.5 == check_factor("load", 0.5)
+    for value in (0, -1.0, math.inf, math.nan):
+        with pytest.raises(InvalidError, match=f"load must be more than 0, and finite, not {value}"):
+            check_factor("load", value)
 
 
 def test_fractions_of_a_second_are_allowed_and_zero_where_that_is_said() -> None:

@@ -6,7 +6,14 @@ from __future__ import annotations
 import pytest
 
 from actorpool.exception import InvalidError
-from actorpool.simulate._units import duration_text, exact_text, parse_seconds, tick_step_s, time_text
+from actorpool.simulate._units import (
+    duration_text,
+    exact_text,
+    parse_seconds,
+    tick_step_s,
+    tick_text,
+    time_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -78,3 +85,16 @@ def test_the_marks_of_a_time_axis_are_round() -> None:
     assert ["0 s", "2.5 s", "90 s"] == [time_text(s, 0.5) for s in (0.0, 2.5, 90.0)]
     assert ["0 min", "5 min", "1 h", "1:05 h"] == [time_text(s, 300.0) for s in (0.0, 300.0, 3600.0, 3900.0)]
     assert ["11:40 min", "6 h"] == [time_text(700.0, 10.0), time_text(21_600.0, 10_800.0)]
+
+
+@pytest.mark.parametrize(
+    ("most", "marks", "texts"),
+    [
+        (0.2, (0.0, 0.05, 0.1, 0.2), ["0 ms", "50 ms", "100 ms", "200 ms"]),
+        (2.0, (0.0, 0.5, 1.0, 1.5, 2.0), ["0 s", "0.5 s", "1 s", "1.5 s", "2 s"]),
+        (600.0, (0.0, 120.0, 600.0), ["0 min", "2 min", "10 min"]),
+        (36_000.0, (0.0, 7_200.0, 36_000.0), ["0 h", "2 h", "10 h"]),
+    ],
+)
+def test_the_marks_of_an_axis_have_one_unit(most: float, marks: tuple[float, ...], texts: list[str]) -> None:
+    assert texts == [tick_text(mark, most) for mark in marks]
