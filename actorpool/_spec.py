@@ -80,6 +80,8 @@ RENAMED: Final = {
     "allow_concurrent_inputs": "@modal.concurrent(max_inputs=...)",
     "max_inputs": "single_use_containers or @modal.concurrent(max_inputs=...)",
 }
+# The default of `startup_timeout` for processes, where `timeout` is shorter, in seconds.
+_LEAST_PROCESS_START_S: Final = 10.0
 # What a misspelt keyword argument may have meant.
 SETTINGS: Final = (
     "backend",
@@ -212,7 +214,7 @@ class PoolSpec:
     concurrency: Concurrency
     limits: Limits
     timeout: float
-    startup_timeout: float
+    startup_timeout: float | None
     retry: RetryPolicy | None
     recycle: Recycle
     policy: Callable[[], ScalingPolicy]
@@ -277,7 +279,7 @@ class PoolSpec:
             runtime.host,
             self._process_maker(runtime, lambda: supervisor) if process else make_local,
             policy,
-            startup_timeout_s=self.startup_timeout,
+            startup_timeout_s=self._startup_timeout_s(),
             grace_s=runtime.grace_s,
             resource="processes" if process else "threads",
             amount=1 if process else workload.threads,
@@ -286,6 +288,12 @@ class PoolSpec:
             recycle_age_s=self.recycle.age,
         )
         return supervisor
+
+    def _startup_timeout_s(self) -> float:
+        if self.startup_timeout is not None:
+            return self.startup_timeout
+        # An input may well be shorter than the start of an interpreter, of which it says nothing.
+        return max(self.timeout, _LEAST_PROCESS_START_S) if self.backend == "process" else self.timeout
 
     def _process_maker(self, runtime: AppRuntime, supervisor: Callable[[], Supervisor]) -> MakeBackend:
         # Here, because most programs have no such containers.
@@ -421,7 +429,7 @@ def pool_spec(
         concurrency=concurrency,
         limits=limits,
         timeout=timeout,
-        startup_timeout=timeout if startup_timeout is None else startup_timeout,
+        startup_timeout=startup_timeout,
         retry=RetryPolicy.of(retries),
         recycle=recycle_of(recycle, single_use_containers, backend),
         policy=WindowPolicy if policy is None else policy_factory(policy),

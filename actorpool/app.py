@@ -193,7 +193,7 @@ class App:
             scaledown_window: Longest time a container stays idle, in seconds (> 0); default 60.
             retries: How often a failed or timed-out input is tried again: a number, or a `Retries`.
             timeout: Longest execution of one attempt, in seconds, from the moment a slot takes the input.
-            startup_timeout: Longest start of a container, in seconds; default `timeout`.
+            startup_timeout: Longest start of a container, in seconds; default `timeout`, for processes at least 10.
             schedule: Run without arguments at these times, while the app is running.
             is_generator: What the function is found to be anyway; a value that contradicts it is refused.
             single_use_containers: Whether a container ends after one input.

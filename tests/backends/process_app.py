@@ -30,6 +30,11 @@ class Refusal(Exception):
         self.code = code
 
 
+def double(x: int) -> int:
+    """Belong to no app yet."""
+    return 2 * x
+
+
 @app.function()
 def where(x: object = None) -> tuple[int, str, object]:
     """Return the process and thread it runs in, and its argument."""
@@ -72,7 +77,7 @@ def exit_with(code: int) -> None:
     os._exit(code)
 
 
-@app.function(timeout=0.3, startup_timeout=60, max_containers=1)
+@app.function(timeout=0.3, max_containers=1)
 def stubborn(seconds: float) -> str:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -91,7 +96,7 @@ def nap(seconds: float, marker: str | None = None) -> None:
     time.sleep(seconds)
 
 
-@app.function(timeout=0.5, startup_timeout=60, max_containers=1)
+@app.function(timeout=0.5, max_containers=1)
 def start_others(how: str) -> list[int]:
     """Start a process that ends with the container and one that does not, then return them, or end in a bad way."""
     command = [sys.executable, "-c", "import time; time.sleep(100)"]

@@ -67,6 +67,19 @@ def test_a_sync_caller_maps_over_processes() -> None:
     assert os.getpid() not in found
 
 
+def test_the_first_start_may_take_longer_than_the_timeout_of_an_input(run: Run) -> None:
+    # An app of its own: its template, an interpreter that imports the library, starts with its first container.
+    quick = modal.App("quick")
+    f = quick.function(backend="process", timeout=0.05, max_containers=1)(users.double)
+
+    async def main() -> None:
+        async with quick.run():
+            assert 4 == await f.remote.aio(2)
+            assert (1, 0) == (f.statistics().starts, f.statistics().start_failures)
+
+    run(main)
+
+
 def test_one_process_runs_many_async_inputs_at_once(run: Run) -> None:
     async def main() -> None:
         async with app.run():
