@@ -245,6 +245,12 @@ class _Timers:
     numbers: Iterator[int] = field(factory=itertools.count, init=False, repr=False)
     scope: trio.CancelScope = field(factory=trio.CancelScope, init=False, repr=False)
     running: bool = field(default=False, init=False)
+    # How many roots have not ended: while the run is ending, what they still wait for is to come.
+    roots: int = field(default=0, init=False)
+
+    def count_root(self, by: int) -> None:
+        self.roots += by
+        self.scope.shield = self.roots > 0
 
     def add(self, when: float, callback: Callable[[], object]) -> _Timer:
         timer = _Timer(when, callback, self)
@@ -268,7 +274,7 @@ class _Timers:
     async def _run(self) -> None:
         try:
             while self.heap:
-                with trio.CancelScope(deadline=self.heap[0][0]) as self.scope:
+                with trio.CancelScope(deadline=self.heap[0][0], shield=self.roots > 0) as self.scope:
                     await trio.sleep_forever()
                 self._run_due(trio.current_time())
         finally:
@@ -331,11 +337,13 @@ class _ClockHold:
 class TrioRoot:
     """The `RootHandle` of trio."""
 
+    _timers: _Timers = field(repr=False)
     _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False, repr=False)
     _ended: trio.Event = field(factory=trio.Event, init=False, repr=False)
     _exception: BaseException | None = field(default=None, init=False)
 
     async def run(self, function: Callable[[], Awaitable[None]]) -> None:
+        self._timers.count_root(1)
         try:
             with self._scope:
                 await function()
@@ -344,6 +352,7 @@ class TrioRoot:
         except BaseException as error:  # kept for the owner; an escape would end the whole run
             self._exception = error
         finally:
+            self._timers.count_root(-1)
             self._ended.set()
 
     def done(self) -> bool:
@@ -448,7 +457,7 @@ class TrioHost:
         return _NO_GUARD
 
     def start_root(self, function: Callable[[], Awaitable[None]], name: str) -> RootHandle:
-        root = TrioRoot()
+        root = TrioRoot(self._timers)
         trio.lowlevel.spawn_system_task(root.run, function, name=name, context=contextvars.Context())
         return root
 

@@ -31,7 +31,8 @@ class TrioSocketWatch:
         self._readable = readable
         self._writable = writable
         self._awaiting = False
-        self._scope = trio.CancelScope()
+        # Until it is closed, also when its run is ending: what ends with the run goes on being heard until it has.
+        self._scope = trio.CancelScope(shield=True)
         _spawn(self._read)
 
     def await_room(self) -> None:
@@ -55,7 +56,8 @@ class TrioSocketWatch:
     async def _write(self) -> None:
         # A scope of its own, for a scope is entered once; `close` wakes it by `notify_closing`.
         try:
-            await trio.lowlevel.wait_writable(self._sock)
+            with trio.CancelScope(shield=True):
+                await trio.lowlevel.wait_writable(self._sock)
         except trio.ClosedResourceError:
             return
         self._awaiting = False

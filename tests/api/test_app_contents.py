@@ -13,6 +13,7 @@ import actorpool as modal
 from actorpool.exception import ExecutionError, InvalidError
 from tests.api.support import now, sleep
 from tests.hosts import settle
+from tests.shared import shared
 
 Run = Callable[..., Any]
 
@@ -73,16 +74,15 @@ def test_M1_2_handles_of_the_included_app_go_on_belonging_to_it(run: Run) -> Non
     run(main)
 
 
-@pytest.mark.local_only("shares objects with its test")
 def test_M1_2_an_included_schedule_and_deployed_names_are_the_apps_own(run_virtually: Run) -> None:
-    ran: list[float] = []
-    shared = modal.App("shared")
+    ran: list[float] = shared([])
+    part = modal.App("shared")
 
-    @shared.function(schedule=modal.Period(seconds=10))
+    @part.function(schedule=modal.Period(seconds=10))
     async def tick() -> None:
         ran.append(now())
 
-    app = modal.App("main").include(shared)
+    app = modal.App("main").include(part)
 
     async def main() -> None:
         start = now()

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 import actorpool as modal
-from actorpool._host._base import current_host
 from actorpool.exception import InvalidError, RemoteError, ResourceExhaustedError
-from tests.api.support import PATIENCE_S, gather, now, sleep
+from tests.api.support import PATIENCE_S, event, gather, now, sleep
 from tests.hosts import settle
 from tests.shared import shared
 
@@ -185,26 +184,24 @@ def test_local_calls_the_plain_function_with_lists() -> None:
 # -- slots, limits, counts --------------------------------------------------------------------------------
 
 
-@pytest.mark.local_only("shares objects with its test")
 def test_a_batch_takes_one_slot_and_counts_as_its_inputs(run_virtually: Run) -> None:
     app = modal.App()
-    gates: list[Any] = []
 
     @app.function(max_containers=1)
     @modal.batched(max_batch_size=3, wait_ms=1_000)
-    async def f(xs: list[int]) -> list[int]:
+    async def f(xs: list[int], gates: list[Any]) -> list[int]:
         await gates[0].wait()
         return xs
 
     async def main() -> None:
-        gates.append(current_host().event())
+        gate = event()
         async with app.run():
-            calls = [f.spawn(x) for x in range(7)]
+            calls = [f.spawn(x, gate) for x in range(7)]
             await settle()
             counts = f.statistics()
             assert (1, 3, 4) == (counts.containers, counts.running, counts.pending)
             assert 7 == counts.arrived
-            gates[0].set()
+            gate.set()
             assert list(range(7)) == await modal.FunctionCall.gather.aio(*calls)
             counts = f.statistics()
             assert (7, 0, 0) == (counts.succeeded, counts.running, counts.pending)

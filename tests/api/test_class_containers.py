@@ -82,16 +82,15 @@ def test_S19_a_container_of_one_slot_runs_everything_on_one_thread() -> None:
     assert 1 == len(set(threads))
 
 
-@pytest.mark.local_only("shares objects with its test")
 def test_S19_when_starts_keep_failing_the_pending_inputs_fail_with_the_cause(run_virtually: Run) -> None:
     app = modal.App("my-app")
-    broken = True
+    broken: list[bool] = shared([True])
 
     @app.cls()
     class Model:
         @modal.enter()
         async def load(self) -> None:
-            if broken:
+            if len(broken):
                 raise FileNotFoundError("weights.bin")
 
         @modal.method()
@@ -99,13 +98,12 @@ def test_S19_when_starts_keep_failing_the_pending_inputs_fail_with_the_cause(run
             return "done"
 
     async def main() -> None:
-        nonlocal broken
         async with app.run():
             with pytest.raises(ContainerStartError, match=r"3 times in a row.*weights.bin") as caught:
                 await Model().run.remote.aio()
             assert isinstance(caught.value.__cause__, FileNotFoundError)
 
-            broken = False
+            broken.clear()
             assert "done" == await Model().run.remote.aio()
 
     run_virtually(main)

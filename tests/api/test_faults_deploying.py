@@ -18,19 +18,19 @@ from actorpool.exception import (
 )
 from tests.api.support import gather, now, sleep
 from tests.hosts import settle
+from tests.shared import shared
 
 Run = Callable[..., Any]
 
 
-@pytest.mark.local_only("shares objects with its test")
 def test_a_redeployment_lets_the_old_containers_finish(app: modal.App, run_virtually: Run) -> None:
-    generation = 0
+    deployed: list[int] = shared([])
 
     @app.cls(max_containers=1)
     class C:
         @modal.enter()
         async def load(self) -> None:
-            self.generation = generation
+            self.generation = len(deployed)
 
         @modal.method()
         async def f(self, seconds: float) -> int:
@@ -38,12 +38,11 @@ def test_a_redeployment_lets_the_old_containers_finish(app: modal.App, run_virtu
             return self.generation
 
     async def main() -> None:
-        nonlocal generation
         await app.deploy.aio(grace=100)
         obj = modal.Cls.from_name("my-app", "C")()
         old = [obj.f.spawn(5.0) for _ in range(3)]
         await settle()
-        generation = 1
+        deployed.append(1)
         await app.deploy.aio()
         assert 1 == await obj.f.remote.aio(1.0)
         assert 1 == now()

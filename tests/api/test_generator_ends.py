@@ -108,25 +108,22 @@ def test_wrong_arguments_fail_at_the_first_item(run: Run, counts: Any) -> None:
     run(main)
 
 
-@pytest.mark.local_only("shares objects with its test")
 @pytest.mark.parametrize("kind", KINDS)
 def test_M2_5_a_generator_is_never_retried(run: Run, kind: str) -> None:
     app = modal.App()
-    attempts = 0
+    attempts: list[int] = shared([])
 
     @app.cls(retries=3)
     class Job:
         @modal.method()
         async def slow(self) -> AsyncIterator[int]:
-            nonlocal attempts
-            attempts += 1
+            attempts.append(1)
             yield 1
             raise Unlucky
 
         @modal.method()
         def slow_in_thread(self) -> Iterator[int]:
-            nonlocal attempts
-            attempts += 1
+            attempts.append(1)
             yield 1
             raise Unlucky
 
@@ -136,7 +133,7 @@ def test_M2_5_a_generator_is_never_retried(run: Run, kind: str) -> None:
             came: list[int] = []
             with pytest.raises(Unlucky):
                 await drain(method.remote_gen.aio(), came)
-            assert ([1], 1) == (came, attempts)
+            assert ([1], [1]) == (came, attempts)
 
     run(main)
 

@@ -322,15 +322,14 @@ def test_a_call_of_many_inputs_is_found_from_inside_while_its_handle_is_there(ru
     run(main)
 
 
-@pytest.mark.local_only("shares objects with its test")
 def test_a_spawned_map_without_a_handle_is_not_kept(run: Run, clock: Clock) -> None:
     app = modal.App("my-app")
-    ids: set[str] = set()
+    ids: list[str] = shared([])
 
     @app.function()
     async def f(gate: Any) -> None:
         await gate.wait()
-        ids.add(str(modal.current_function_call_id()))
+        ids.append(str(modal.current_function_call_id()))
 
     async def main() -> None:
         async with app.run():
@@ -339,7 +338,7 @@ def test_a_spawned_map_without_a_handle_is_not_kept(run: Run, clock: Clock) -> N
             gate.set()
             while f.statistics().succeeded < 3:
                 await settle()
-            (identity,) = ids
+            (identity,) = set(ids)
             assert_expired(identity)
             assert 0 == len(clock.known)
 

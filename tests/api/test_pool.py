@@ -56,6 +56,8 @@ def test_S01_a_function_without_free_capacity_keeps_no_other_function_waiting(ru
         async with app.run():
             gate = event()
             calls = [crowded.spawn(gate) for _ in range(10)]
+            while not crowded.statistics().running:
+                await settle()
 
             assert 2 == await quiet.remote.aio(1)
             assert (1, 9) == (crowded.statistics().running, crowded.statistics().pending)

@@ -83,7 +83,7 @@ def test_M9_9_an_input_that_fails_twice_runs_three_times_at_the_right_instants(
     run_virtually(main)
 
 
-@pytest.mark.local_only("shares objects with its test")
+@pytest.mark.local_only("reads the clock of its own loop from a thread")
 def test_a_function_in_a_thread_is_tried_again_at_the_same_instants(run_virtually: Run) -> None:
     app = modal.App()
     tries = Tries(2)

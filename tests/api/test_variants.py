@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 import actorpool as modal
-from actorpool._host._base import current_host
 from actorpool.exception import ExecutionError, FunctionTimeoutError, InvalidError
-from tests.api.support import PATIENCE_S, gather, now, sleep
+from tests.api.support import PATIENCE_S, event, gather, now, sleep
 from tests.hosts import settle
+from tests.shared import shared
 
 Run = Callable[..., Any]
 
@@ -36,7 +36,7 @@ def test_M2_10_a_variant_has_a_pool_of_its_own_and_the_original_is_untouched(run
 
     async def main() -> None:
         async with app.run():
-            gate = current_host().event()
+            gate = event()
             narrow = f.with_options(max_containers=2, scaledown_window=5)
             calls = [handle.spawn(gate) for handle in (f, narrow) for _ in range(5)]
             await settle()
@@ -91,14 +91,14 @@ def test_M2_10_handles_with_the_same_options_share_one_pool(run: Run) -> None:
 
 def test_M2_10_options_reach_the_variant_and_only_it(run_virtually: Run) -> None:
     app = modal.App()
-    tries = 0
+    tries: list[int] = shared([])
 
     @app.function(timeout=100)
     async def f() -> None:
-        nonlocal tries
-        tries += 1
+        tries.append(1)
+        attempt = len(tries)
         await sleep(10.0)
-        raise Unlucky(tries)
+        raise Unlucky(attempt)
 
     async def main() -> None:
         async with app.run():

@@ -7,16 +7,18 @@ import asyncio
 import contextvars
 import functools
 import logging
+import socket
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import trio
 
 from actorpool._host._base import HostNotRunningError, current_bridge, current_host
+from actorpool._host._sockets import open_socket_watch
 from actorpool._host._trio import TrioHost
 from tests.hosts import run_on, run_virtually_on, settle
 
@@ -25,6 +27,14 @@ Run = Callable[..., Any]
 
 class OopsError(Exception):
     pass
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        yield ours, theirs
 
 
 def test_there_is_no_host_without_a_loop() -> None:
@@ -344,3 +354,45 @@ def test_the_end_of_a_trio_run_ends_its_roots() -> None:
 
     trio.run(main)
     assert ["root"] == ended
+
+
+def test_what_a_root_waits_for_still_comes_while_its_trio_run_ends(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = pair
+    log: list[str] = []
+
+    async def main() -> None:
+        host = current_host()
+
+        async def wind_up() -> None:
+            def readable() -> None:
+                log.append(ours.recv(100).decode())
+                heard.set()
+
+            heard, timed, room = host.event(), host.event(), host.event()
+            watch = open_socket_watch(host, ours, readable, room.set)
+            try:
+                theirs.send(b"bytes")
+                await heard.wait()
+                host.call_at(host.now() + 0.001, timed.set)
+                await timed.wait()
+                watch.await_room()
+                await room.wait()
+                log.append("all")
+            finally:
+                watch.close()
+
+        async def root() -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                await host.shielded(wind_up, 5)
+
+        host.start_root(root, "root")
+        # Keeps no run that ends waiting.
+        host.call_at(host.now() + 1_000, lambda: log.append("far too late"))
+        await settle()
+
+    trio.run(main)
+    assert ["bytes", "all"] == log
