@@ -295,9 +295,9 @@ class AdaptivePolicy:
     def _fade(self, now: float) -> None:
         passed = now - self._counter_at
         if passed > 0:
-            shares = passed / self._span_s()
-            self._counter *= math.exp(-shares)
-            self._rise_counter *= math.exp(-4 * shares)
+            stays = math.exp(-passed / self._span_s())
+            self._counter *= stays
+            self._rise_counter *= stays**4
         self._counter_at = now
 
     def _rate(self) -> float:

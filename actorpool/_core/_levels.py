@@ -19,7 +19,7 @@ from collections import deque
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,9 +67,10 @@ class Prices:
     wait: float
     """What a second of waiting costs."""
 
-    @property
-    def settled_s(self) -> float:
-        """Gaps up to this length are none: nothing could be stopped and started meanwhile."""
+    settled_s: float = field(init=False, default=Factory(lambda prices: prices._settled_s(), takes_self=True))
+    """Gaps up to this length are none: nothing could be stopped and started meanwhile."""
+
+    def _settled_s(self) -> float:
         return min(self.window_s, max(0.05, self.startup_s))
 
 
@@ -222,7 +223,7 @@ class Levels:
             step.plan = Plan(prices.settled_s, 0.0, warm)
             self._warm.add(index)
         elif count >= tuning.fewest:
-            step.plan = Plan(keep_s, sum(gap <= keep_s for gap, _ in gaps) / count)
+            step.plan = Plan(keep_s, bisect_right(gaps, (keep_s, math.inf)) / count)
         else:
             step.plan = None
 
@@ -260,13 +261,17 @@ def _best_window(
     """Return the best span after demand has left in which to have a container again, and what it would have cost."""
     count = len(gaps)
     best: tuple[float, float] | None = None
-    best_cost = float("inf")
-    total = sum(price for _, price in gaps)
+    best_cost = math.inf
     lead_s = _LONGER * prices.longest_startup_s
+    # In shorter gaps there is no time for a stop and a start.
+    shortest = bisect_right(gaps, (prices.settled_s + lead_s, math.inf))
+    if count - shortest < tuning.fewest_cycles:
+        return best, best_cost
     lengths = [0.0, *accumulate(gap for gap, _ in gaps)]
     paid = [0.0, *accumulate(price for _, price in gaps)]
-    last = 0
-    for first in range(count):
+    total = paid[-1]
+    last = shortest
+    for first in range(shortest, count):
         earliest = gaps[first][0]
         while last < count and gaps[last][0] <= tuning.focus * earliest:
             last += 1

@@ -78,14 +78,17 @@ class Comparison:
         """Return the geometric mean over seeds."""
         return _geometric(self.ratio(measure, scenario, seed) for seed in self.seeds)
 
-    def overall(self, measure: str, seeds: Sequence[int] | None = None) -> Interval:
-        """Return the geometric mean over scenarios, and then over seeds; default all there are."""
-        return interval(
-            [
-                _geometric(self.ratio(measure, name, seed) for name in self.scenarios)
-                for seed in seeds or self.seeds
-            ]
-        )
+    def of_seed(self, measure: str, seed: int) -> float:
+        """Return the geometric mean over scenarios."""
+        return _geometric(self.ratio(measure, name, seed) for name in self.scenarios)
+
+    def overall(self, measure: str) -> Interval:
+        """Return the geometric mean over scenarios, and then over seeds."""
+        return interval([self.of_seed(measure, seed) for seed in self.seeds])
+
+    def against(self, other: Comparison, measure: str) -> Interval:
+        """Return the ratio to another policy on the same seeds."""
+        return interval([self.of_seed(measure, seed) / other.of_seed(measure, seed) for seed in self.seeds])
 
     def mean_of(self, value: Callable[[Report], float], scenario: str, *, yardstick: bool = False) -> float:
         """Return the mean over seeds of a figure of the reports themselves."""

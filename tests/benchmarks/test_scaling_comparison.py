@@ -62,9 +62,16 @@ def test_ratios_are_those_of_the_reports(comparisons: list[Comparison]) -> None:
 def test_tables_have_a_line_for_each_policy_and_for_each_scenario(comparisons: list[Comparison]) -> None:
     assert 2 + len(comparisons) == len(summary(comparisons).splitlines())
     assert 4 + 2 == len(table(comparisons[0]).splitlines())
-    page = document(comparisons, [1, 2], "development")
-    assert "development seeds 1, 2" in page
+    page = document(comparisons, comparisons[:2], "fresh")
+    assert "fresh seeds 1, 2. Constants were chosen with the development seeds 1, 2 alone" in page
     assert "| violations | 0 | 0 | 0 | reached |" in page
+
+
+def test_a_policy_against_another_is_compared_seed_by_seed(comparisons: list[Comparison]) -> None:
+    window, dask = comparisons[0], comparisons[2]
+    ratios = [window.of_seed("cost", seed) / dask.of_seed("cost", seed) for seed in (1, 2)]
+    assert interval(ratios) == window.against(dask, "cost")
+    assert "1.00 (1.00 to 1.00)" == str(window.against(window, "p99 wait"))
 
 
 def test_the_picture_is_a_drawing_with_every_policy_in_it(comparisons: list[Comparison]) -> None:
