@@ -29,11 +29,14 @@ from actorpool.exception import InvalidError
 if TYPE_CHECKING:
     from actorpool._actors._container import MakeBackend
     from actorpool._actors._runtime import AppRuntime
-    from actorpool._actors._supervisor import Supervisor
+    from actorpool._actors._supervisor import Resource, Supervisor
+    from actorpool._backends._parts import MakeContainer
     from actorpool._backends._workload import ContainerBackend, ContainerOwner
     from actorpool._core._batching import PoolOptions
 
     from .retries import Retries
+
+    Backend = str | MakeContainer
 
 __all__ = ["PoolSpec", "Variation", "check_backend", "check_options", "pool_spec"]
 
@@ -132,11 +135,13 @@ def check_backend(backend: object) -> None:
     Raises:
         InvalidError: If there is no such backend.
     """
-    if backend is not None and backend not in BACKENDS:
-        raise InvalidError(f"backend must be {' or '.join(map(repr, BACKENDS))}, not {backend!r}")
+    if backend is not None and backend not in BACKENDS and not callable(backend):
+        raise InvalidError(
+            f"backend must be {', '.join(map(repr, BACKENDS))}, or a function that makes containers, not {backend!r}"
+        )
 
 
-def recycle_of(recycle: Recycle | None, single_use: bool, backend: str) -> Recycle:
+def recycle_of(recycle: Recycle | None, single_use: bool, backend: Backend) -> Recycle:
     """Return when containers are replaced, from a decorator's arguments.
 
     Raises:
@@ -148,7 +153,7 @@ def recycle_of(recycle: Recycle | None, single_use: bool, backend: str) -> Recyc
         raise InvalidError(f"recycle must be an actorpool.Recycle, not {recycle!r}")
     if single_use:
         raise InvalidError("single_use_containers=True is Recycle(inputs=1) already: give one of the two")
-    if recycle.memory_mib is not None and backend == "local":
+    if recycle.memory_mib is not None and backend != "process":
         raise InvalidError(
             "Recycle(memory_mib=...) is for process containers, whose memory is their own; add backend='process'"
         )
@@ -182,7 +187,7 @@ class Variation:
     timeout: float | None = None
     concurrency: Concurrency | None = None
     batching: Batching | None = None
-    backend: str | None = None
+    backend: Backend | None = None
 
     def __attrs_post_init__(self) -> None:
         check_backend(self.backend)
@@ -219,8 +224,8 @@ class PoolSpec:
     recycle: Recycle
     policy: Callable[[], ScalingPolicy]
     batching: Batching | None = None
-    backend: str = "local"
-    """Where its containers are: "local" or "process"."""
+    backend: Backend = "local"
+    """Where its containers are, "local" or "process", or what makes them."""
 
     @property
     def name(self) -> str:
@@ -272,19 +277,27 @@ class PoolSpec:
                 runtime.watch,
             )
 
-        process = self.backend == "process"
+        make: MakeBackend = make_local
+        resource: Resource = "threads"
+        amount = workload.threads
+        if self.backend == "process":
+            make = self._process_maker(runtime, lambda: supervisor)
+            resource, amount = "processes", 1
+        elif callable(self.backend):
+            # Of what a backend of the user's own needs, the app has no ceiling.
+            make, amount = self._own_maker(self.backend, runtime, lambda: supervisor), 0
         supervisor = Supervisor(
             workload.name,
             pool,
             runtime.host,
-            self._process_maker(runtime, lambda: supervisor) if process else make_local,
+            make,
             policy,
             startup_timeout_s=self._startup_timeout_s(),
             grace_s=runtime.grace_s,
-            resource="processes" if process else "threads",
-            amount=1 if process else workload.threads,
+            resource=resource,
+            amount=amount,
             referenced=referenced,
-            abandons=not process,
+            abandons=self.backend != "process",
             recycle_age_s=self.recycle.age,
         )
         return supervisor
@@ -294,6 +307,27 @@ class PoolSpec:
             return self.startup_timeout
         # An input may well be shorter than the start of an interpreter, of which it says nothing.
         return max(self.timeout, _LEAST_PROCESS_START_S) if self.backend == "process" else self.timeout
+
+    def _own_maker(
+        self, make_container: MakeContainer, runtime: AppRuntime, supervisor: Callable[[], Supervisor]
+    ) -> MakeBackend:
+        # Here, because hardly any program has such containers.
+        from actorpool._backends._parts import ContainerParts
+
+        def make(name: str, owner: ContainerOwner) -> ContainerBackend:
+            return make_container(
+                ContainerParts(
+                    name=name,
+                    workload=self.workload,
+                    host=runtime.host,
+                    complete=supervisor().dispatcher.complete,
+                    owner=owner,
+                    grace_s=runtime.grace_s,
+                    resources=runtime.resources(),
+                )
+            )
+
+        return make
 
     def _process_maker(self, runtime: AppRuntime, supervisor: Callable[[], Supervisor]) -> MakeBackend:
         # Here, because most programs have no such containers.
@@ -397,7 +431,7 @@ def pool_spec(
     single_use_containers: bool,
     recycle: Recycle | None,
     policy: PolicyChoice | None,
-    backend: str,
+    backend: Backend,
 ) -> PoolSpec:
     """Check a decorator's arguments and return the spec.
 

@@ -25,6 +25,7 @@ from .cls import Cls
 from .function import Function
 
 if TYPE_CHECKING:
+    from actorpool._backends._parts import MakeContainer
     from actorpool._core._scaling import PolicyChoice
 
     from .retries import Retries
@@ -93,7 +94,7 @@ class App:
         block_warning: Log a warning when an asynchronous function blocks the event loop for this long, in
             seconds (> 0): with its name, the time, and the line. None turns that off.
         backend: Where the containers of its functions are: "local" in this process, "process" in processes of their
-            own.
+            own; or a function that makes containers of your own (`actorpool.backends.MakeContainer`).
 
     Attributes:
         run: Runs the app for the length of a `with` or `async with` block.
@@ -111,7 +112,7 @@ class App:
         limits: Limits | None = None,
         policy: PolicyChoice | None = None,
         block_warning: float | None = 0.1,
-        backend: str = "local",
+        backend: str | MakeContainer = "local",
         **cloud_only: object,
     ) -> None:
         if name is not None and not isinstance(name, str):
@@ -180,7 +181,7 @@ class App:
         recycle: Recycle | None = None,
         limits: Limits | None = None,
         policy: PolicyChoice | None = None,
-        backend: str | None = None,
+        backend: str | MakeContainer | None = None,
         **cloud_only: object,
     ) -> _FunctionDecorator:
         """Make a Python function a `Function` with an autoscaled pool.
@@ -200,7 +201,7 @@ class App:
             recycle: When a container is replaced: after so many inputs, at an age, or above a size; default never.
             limits: Limits of this function; default the app's.
             policy: The function's scaling policy, as for `App`; default the app's.
-            backend: Where its containers are: "local" or "process"; default the app's.
+            backend: Where its containers are, as for `App`; default the app's.
             cloud_only: None; what only Modal's cloud has is refused by name.
 
         Raises:
@@ -311,7 +312,7 @@ class App:
         recycle: Recycle | None = None,
         limits: Limits | None = None,
         policy: PolicyChoice | None = None,
-        backend: str | None = None,
+        backend: str | MakeContainer | None = None,
         **cloud_only: object,
     ) -> Callable[[type[T]], type[T]]:
         """Make a class a `Cls`: each set of parameters has an autoscaled pool, each container an object.

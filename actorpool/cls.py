@@ -28,6 +28,7 @@ from .function import Autoscaling, Function, UpdateAutoscaler
 
 if TYPE_CHECKING:
     from actorpool._actors._runtime import AppRuntime
+    from actorpool._backends._parts import MakeContainer
     from actorpool._backends._workload import Target
     from actorpool._core._config import AutoscalerSettings
 
@@ -217,7 +218,7 @@ class _Variable(ABC, Generic[_VariedT]):
         buffer_containers: int | None = None,
         scaledown_window: float | None = None,
         timeout: float | None = None,
-        backend: str | None = None,
+        backend: str | MakeContainer | None = None,
         **cloud_only: object,
     ) -> _VariedT:
         """Return a class whose instances have pools of their own with these options; see `Function.with_options`."""

@@ -24,6 +24,7 @@ from ._spec import Variation, check_options
 from ._verbs import ForEach, Map, Remote, Spawn, Starmap
 
 if TYPE_CHECKING:
+    from actorpool._backends._parts import MakeContainer
     from actorpool._core._scaling import ScalingRecord
 
     from ._binding import PoolBinding
@@ -317,7 +318,7 @@ class Function(Generic[P, R_co, L_co]):
         buffer_containers: int | None = None,
         scaledown_window: float | None = None,
         timeout: float | None = None,
-        backend: str | None = None,
+        backend: str | MakeContainer | None = None,
         **cloud_only: object,
     ) -> Function[P, R_co, L_co]:
         """Return a handle to a variant with a pool of its own; this function is untouched.

@@ -102,14 +102,20 @@ class ContainerActor:
 
     async def run(self) -> None:
         """Live the container's life; returns when nothing of it is left."""
-        backend = self._backend = self._make_backend(self.name, self)
-        self.send = backend.send
-        self.cancel = backend.cancel
-        error: BaseException | None = None
+        try:
+            backend = self._make_backend(self.name, self)
+            self.send = backend.send
+            self.cancel = backend.cancel
+        except Exception as error:
+            # A backend may be the user's own.
+            self._report(fx.ContainerFailed(self._record, error))
+            return
+        self._backend = backend
+        failure: BaseException | None = None
         aged: TimerHandle | None = None
         try:
-            error = await self._start(backend)
-            if error is None:
+            failure = await self._start(backend)
+            if failure is None:
                 self._started = True
                 if self._record.phase is Phase.STARTING:
                     self._report(fx.ContainerReady(self._record))
@@ -123,8 +129,8 @@ class ContainerActor:
             # Also when the app is being cancelled from outside.
             leftover = list(self._record.inputs)
             await self._host.shielded(lambda: backend.stop(leftover, self._grace_s), math.inf)
-        if error is not None:
-            self._report(fx.ContainerFailed(self._record, error))
+        if failure is not None:
+            self._report(fx.ContainerFailed(self._record, failure))
         elif not self._lost:
             self._report(fx.ContainerExited(self._record))
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -82,6 +83,7 @@ class AppRuntime:
         """Settings that were changed for a class's parameter set, which outlast its pool."""
         self._observers = observers
         self._templates: Templates | None = None
+        self._resources: AsyncExitStack | None = None
         self._lock = threading.Lock()
         self._nursery: Nursery | None = None
         self._root: RootHandle | None = None
@@ -128,12 +130,22 @@ class AppRuntime:
             self._nursery = None
             self._opened.set()
             try:
-                if self._templates is not None:
-                    await self.host.shielded(self._templates.close, math.inf)
+                if self._templates is not None or self._resources is not None:
+                    await self.host.shielded(self._close_shared, math.inf)
             finally:
                 if self._guard is not None:
                     self._guard.cancel()
                 self._end()
+
+    async def _close_shared(self) -> None:
+        if self._templates is not None:
+            await self._templates.close()
+        try:
+            if self._resources is not None:
+                await self._resources.aclose()
+        except Exception:
+            # A resource of the user's own backend: the app has closed all the same.
+            logger.exception("what the containers of app '%s' shared could not be closed", self.name)
 
     def _end(self) -> None:
         """Tell whoever waits that nothing is left."""
@@ -242,6 +254,12 @@ class AppRuntime:
         if self._templates is None:
             self._templates = Templates(self.host)
         return self._templates
+
+    def resources(self) -> AsyncExitStack:
+        """Return what closes the things that containers of the user's own making share; the host's thread only."""
+        if self._resources is None:
+            self._resources = AsyncExitStack()
+        return self._resources
 
     def _owns(self, input: Input) -> bool:
         """Whether `input` holds a slot of this app."""

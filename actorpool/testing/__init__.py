@@ -17,6 +17,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from actorpool._backends._parts import ContainerParts as ContainerParts
+from actorpool._backends._parts import MakeContainer as MakeContainer
 from actorpool._backends._workload import ContainerBackend as ContainerBackend
 from actorpool._backends._workload import ContainerOwner as ContainerOwner
 from actorpool._host._virtual import VirtualTimeLoop as VirtualTimeLoop
@@ -27,8 +29,6 @@ from actorpool.testing._clocks import virtual_trio_clock as virtual_trio_clock
 from actorpool.testing._conformance import ConformanceError as ConformanceError
 from actorpool.testing._conformance_backend import BACKEND_RULES as BACKEND_RULES
 from actorpool.testing._conformance_backend import check_backend as check_backend
-from actorpool.testing._conformance_bench import ContainerParts as ContainerParts
-from actorpool.testing._conformance_bench import MakeContainer as MakeContainer
 from actorpool.testing._conformance_policy import check_policy as check_policy
 
 if TYPE_CHECKING:

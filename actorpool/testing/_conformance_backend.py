@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from actorpool._backends._parts import MakeContainer
 from actorpool._backends._workload import ContainerBackend
 from actorpool._core._input import STATE_NAMES
 from actorpool._host._base import current_host
@@ -25,7 +26,7 @@ from actorpool.exception import InvalidError
 from actorpool.testing import _conformance_work as work
 from actorpool.testing._clocks import HostName, run_virtual
 from actorpool.testing._conformance import ConformanceError
-from actorpool.testing._conformance_bench import MakeContainer, Setting
+from actorpool.testing._conformance_bench import Setting
 
 __all__ = ["BACKEND_RULES", "check_backend"]
 

@@ -14,42 +14,19 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
-from attrs import define, field, frozen
+from attrs import define, field
 
-from actorpool._backends._workload import ContainerBackend, ContainerOwner, Workload
+from actorpool._backends._parts import ContainerParts, MakeContainer
+from actorpool._backends._workload import ContainerBackend, Workload
 from actorpool._core._container import Container, Phase
 from actorpool._core._input import CANCELLED, RUNNING, STATE_NAMES, SUCCEEDED, Input
 from actorpool._host._base import Host, Waiter
-from actorpool._host._slots import Complete
 from actorpool.testing._conformance import ConformanceError
 
-__all__ = ["Bench", "ContainerParts", "MakeContainer", "Setting"]
+__all__ = ["Bench", "Setting"]
 
 # Of a container that does nothing wrong, nothing takes this long.
 PATIENCE_S: Final = 20.0
-
-
-@frozen(kw_only=True)
-class ContainerParts:
-    """What a backend is given to make one container."""
-
-    name: str
-    """The container's name, for messages and logs."""
-    workload: Workload
-    """What it runs."""
-    host: Host
-    """The event loop that its pool lives on."""
-    complete: Complete
-    """Takes what became of an input; returns the input that takes its slot at once, to be run next. Threads: any."""
-    owner: ContainerOwner
-    """Is told when the container ends by itself, or wants to be replaced; host thread only."""
-    grace_s: float
-    """How long interrupted work may take to end, in seconds."""
-    resources: AsyncExitStack
-    """Closes what the containers of one check share; enter or push it there when the first of them is made."""
-
-
-MakeContainer = Callable[[ContainerParts], ContainerBackend]
 
 
 @define(eq=False)

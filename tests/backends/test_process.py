@@ -247,7 +247,9 @@ def test_an_unknown_backend_is_refused_where_it_is_written() -> None:
         lambda: modal.App("a").function(backend="cloud")(lambda: None),
         lambda: users.echo.with_options(backend="cloud"),
     ):
-        with pytest.raises(InvalidError, match="backend must be 'local' or 'process', not 'cloud'"):
+        with pytest.raises(
+            InvalidError, match="'local', 'process', or a function that makes containers, not 'cloud'"
+        ):
             wrong()
 
 
