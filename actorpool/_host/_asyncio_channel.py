@@ -24,13 +24,13 @@ import asyncio
 import math
 from collections import OrderedDict, deque
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Any, Final, Generic, TypeVar, cast
 
 from attrs import define, field
 
 from ._asyncio_cancel import cancel_later, this_task
-from ._base import BrokenResourceError, ChannelStatistics, ClosedResourceError, EndOfChannel, WouldBlock
+from ._base import ChannelStatistics, WouldBlock
+from ._channel_ends import ChannelEnd, ReceivingEnd, broken_error, closed_error, end_error
 
 __all__ = ["AsyncioReceiveChannel", "AsyncioSendChannel", "open_asyncio_channel"]
 
@@ -117,7 +117,7 @@ def open_asyncio_channel(
 
 
 @define(eq=False, repr=False)
-class AsyncioSendChannel(Generic[T]):
+class AsyncioSendChannel(ChannelEnd, Generic[T]):
     """The sending end; see `SendChannel`."""
 
     _channel: _Channel[T]
@@ -132,11 +132,11 @@ class AsyncioSendChannel(Generic[T]):
     def send_nowait(self, value: T) -> None:
         channel = self._channel
         if self._closed:
-            raise _closed_error("send")
+            raise closed_error("send")
         if channel.hand_over(value):
             return
         if channel.open_receive_channels == 0:
-            raise _broken_error()
+            raise broken_error()
         if len(channel.items) >= channel.max_buffer_size:
             raise WouldBlock(
                 f"the channel is full: {len(channel.items)} items (limit {channel.max_buffer_size})"
@@ -172,13 +172,13 @@ class AsyncioSendChannel(Generic[T]):
         finally:
             channel.senders.pop(future, None)
         if outcome is _CLOSED:
-            raise _closed_error("send")
+            raise closed_error("send")
         if outcome is _BROKEN:
-            raise _broken_error()
+            raise broken_error()
 
     def clone(self) -> AsyncioSendChannel[T]:
         if self._closed:
-            raise _closed_error("clone")
+            raise closed_error("clone")
         return AsyncioSendChannel(self._channel)
 
     def close(self) -> None:
@@ -201,33 +201,9 @@ class AsyncioSendChannel(Generic[T]):
     def statistics(self) -> ChannelStatistics:
         return self._channel.statistics()
 
-    def __enter__(self) -> AsyncioSendChannel[T]:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> AsyncioSendChannel[T]:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None:
-        await self.aclose()
-
 
 @define(eq=False, repr=False)
-class AsyncioReceiveChannel(Generic[T]):
+class AsyncioReceiveChannel(ReceivingEnd[T]):
     """The receiving end; see `ReceiveChannel`."""
 
     _channel: _Channel[T]
@@ -242,25 +218,25 @@ class AsyncioReceiveChannel(Generic[T]):
     def receive_nowait(self) -> T:
         channel = self._channel
         if self._closed:
-            raise _closed_error("receive")
+            raise closed_error("receive")
         if channel.senders:
             channel.admit_sender()
         if channel.items:
             return channel.items.popleft()
         if channel.open_send_channels == 0:
-            raise _end_error()
+            raise end_error()
         raise WouldBlock("the channel is empty")
 
     async def receive(self) -> T:
         channel = self._channel
         if self._closed:
-            raise _closed_error("receive")
+            raise closed_error("receive")
         if channel.senders:
             channel.admit_sender()
         if channel.items:
             return channel.items.popleft()
         if channel.open_send_channels == 0:
-            raise _end_error()
+            raise end_error()
         future: asyncio.Future[T | _Mark] = channel.loop.create_future()
         channel.receivers[future] = self
         try:
@@ -273,14 +249,14 @@ class AsyncioReceiveChannel(Generic[T]):
                     channel.give_back(outcome)
             raise
         if outcome is _ENDED:
-            raise _end_error()
+            raise end_error()
         if outcome is _CLOSED:
-            raise _closed_error("receive")
+            raise closed_error("receive")
         return cast(T, outcome)
 
     def clone(self) -> AsyncioReceiveChannel[T]:
         if self._closed:
-            raise _closed_error("clone")
+            raise closed_error("clone")
         return AsyncioReceiveChannel(self._channel)
 
     def close(self) -> None:
@@ -304,39 +280,6 @@ class AsyncioReceiveChannel(Generic[T]):
     def statistics(self) -> ChannelStatistics:
         return self._channel.statistics()
 
-    def __aiter__(self) -> AsyncioReceiveChannel[T]:
-        return self
-
-    async def __anext__(self) -> T:
-        try:
-            return await self.receive()
-        except EndOfChannel:
-            raise StopAsyncIteration from None
-
-    def __enter__(self) -> AsyncioReceiveChannel[T]:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> AsyncioReceiveChannel[T]:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None:
-        await self.aclose()
-
 
 def _wake(future: asyncio.Future[Any], mark: _Mark) -> None:
     if not future.done():
@@ -352,15 +295,3 @@ def _describe(end: object, channel: _Channel[T], closed: bool) -> str:
     used = f"{len(channel.items)}/{channel.max_buffer_size}"
     waiting = f"{_count_pending(channel.senders)} sending, {_count_pending(channel.receivers)} receiving"
     return f"<{type(end).__name__} {state} buffer={used} waiting: {waiting}>"
-
-
-def _closed_error(verb: str) -> ClosedResourceError:
-    return ClosedResourceError(f"this end of the memory channel is closed; do not {verb} after close()")
-
-
-def _broken_error() -> BrokenResourceError:
-    return BrokenResourceError("every receiver of the memory channel has closed; nobody can get the item")
-
-
-def _end_error() -> EndOfChannel:
-    return EndOfChannel("every sender of the memory channel has closed and nothing is left to receive")

@@ -6,13 +6,13 @@ Nothing else lives here; the host is in `_trio`.
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 import trio
 from attrs import define
 
-from ._base import BrokenResourceError, ChannelStatistics, ClosedResourceError, EndOfChannel, WouldBlock
+from ._base import ChannelStatistics, WouldBlock
+from ._channel_ends import ChannelEnd, ReceivingEnd, broken_error, closed_error, end_error
 
 __all__ = ["TrioReceiveChannel", "TrioSendChannel"]
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 @define(eq=False)
-class TrioSendChannel(Generic[T]):
+class TrioSendChannel(ChannelEnd, Generic[T]):
     """The sending end; see `SendChannel`."""
 
     _channel: trio.MemorySendChannel[T]
@@ -54,33 +54,9 @@ class TrioSendChannel(Generic[T]):
     def statistics(self) -> ChannelStatistics:
         return _channel_statistics(self._channel)
 
-    def __enter__(self) -> TrioSendChannel[T]:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> TrioSendChannel[T]:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None:
-        await self.aclose()
-
 
 @define(eq=False)
-class TrioReceiveChannel(Generic[T]):
+class TrioReceiveChannel(ReceivingEnd[T]):
     """The receiving end; see `ReceiveChannel`."""
 
     _channel: trio.MemoryReceiveChannel[T]
@@ -114,46 +90,13 @@ class TrioReceiveChannel(Generic[T]):
     def statistics(self) -> ChannelStatistics:
         return _channel_statistics(self._channel)
 
-    def __aiter__(self) -> TrioReceiveChannel[T]:
-        return self
-
-    async def __anext__(self) -> T:
-        try:
-            return await self.receive()
-        except EndOfChannel:
-            raise StopAsyncIteration from None
-
-    def __enter__(self) -> TrioReceiveChannel[T]:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> TrioReceiveChannel[T]:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None:
-        await self.aclose()
-
 
 def _translated(error: Exception, verb: str) -> Exception:
     if isinstance(error, trio.ClosedResourceError):
-        return ClosedResourceError(f"this end of the memory channel is closed; do not {verb} after close()")
+        return closed_error(verb)
     if isinstance(error, trio.BrokenResourceError):
-        return BrokenResourceError("every receiver of the memory channel has closed; nobody can get the item")
-    return EndOfChannel("every sender of the memory channel has closed and nothing is left to receive")
+        return broken_error()
+    return end_error()
 
 
 def _channel_statistics(
