@@ -5,6 +5,7 @@
     python -m tests.mutants _flow drain        those whose file or description has one of these words
     python -m tests.mutants --list             only say what there is
     python -m tests.mutants --jobs 4           four at a time
+    python -m tests.mutants --results FILE     write what became of them into a page of Markdown, too
 
 Each mutant is run in a copy of the tree in a temporary folder, first with the tests that fit it, then with wider ones,
 until a test fails or there are no more. It ends with a table and with how many were killed; the exit status is 0 if at
@@ -14,6 +15,8 @@ least 95 % were, and if every mutation could still be made.
 from __future__ import annotations
 
 import argparse
+import platform
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -38,6 +41,32 @@ def table(results: list[Result]) -> str:
     return "\n".join([*lines, "", f"{killed} of {len(results)} mutants killed ({share:.1f} %)"])
 
 
+def page(results: list[Result], command: str) -> str:
+    """Return a page of Markdown that says what became of each, survivors first."""
+    total = table(results).splitlines()[-1]
+    seconds = sum(result.seconds for result in results)
+    lines = [
+        "# What the tests notice",
+        "",
+        f"{total}, in {seconds:,.0f} s of runs on CPython {platform.python_version()}, by",
+        "",
+        "```sh",
+        command,
+        "```",
+        "",
+        "Each mutant is the library with one line made wrong. It meets the tests that fit it best, then wider ones,",
+        "until one fails: that one is named here.",
+        "",
+        "| file | wrong is | noticed by |",
+        "| --- | --- | --- |",
+    ]
+    for result in sorted(results, key=lambda result: result.killed):
+        how = result.how.removeprefix("FAILED ").replace("|", "\\|")
+        noticed = f"`{how}`" if result.killed else f"**nobody**: {how}"
+        lines.append(f"| `{result.mutant.file}` | {result.mutant.breaks} | {noticed} |")
+    return "\n".join([*lines, ""])
+
+
 def main(arguments: list[str]) -> int:
     """Run the mutants that are asked for; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__.partition("\n")[0])
@@ -46,6 +75,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--list", action="store_true", help="only say what there is")
     parser.add_argument("--jobs", type=int, default=1, help="how many at a time (default 1)")
+    parser.add_argument("--results", type=Path, help="a file for a page of Markdown with the results")
     options = parser.parse_args(arguments)
     chosen = [m for m in MUTANTS if not options.words or any(word in str(m) for word in options.words)]
     if not chosen:
@@ -61,6 +91,10 @@ def main(arguments: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(table(results))
+    if options.results is not None:
+        options.results.write_text(
+            page(results, shlex.join(["python", "-m", "tests.mutants", *arguments])), "utf-8"
+        )
     return 0 if sum(result.killed for result in results) >= ENOUGH * len(results) else 1
 
 

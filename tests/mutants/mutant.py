@@ -11,13 +11,16 @@ from attrs import field, frozen
 ROOT = Path(__file__).parents[2]
 
 Stages = tuple[tuple[str, ...], ...]
-"""Arguments for pytest, or `SIMULATION`, one tuple per run; a mutant that survives one run goes into the next."""
+"""Arguments for pytest, or for the simulation, one tuple per run; a mutant that survives one goes into the next."""
 
 SIMULATION = ("-m", "actorpool.testing.simulation", "--jobs", "1")
 """The whole "ci" profile of the simulation: arguments for python."""
 
 WIDE: Stages = (
-    ("tests/core",),
+    # Some seconds, in which most of what the best fitting tests have missed is found.
+    (*SIMULATION, "--chunk", "0"),
+    ("tests/core", "-m", "not slow"),
+    ("tests/core", "-m", "slow"),
     ("tests/actors", "-m", "not slow"),
     ("tests/api", "-m", "not slow"),
     SIMULATION,

@@ -147,7 +147,7 @@ def failure_of(tree: Path, stage: Sequence[str]) -> str | None:
     Raises:
         MutantError: If pytest could not run the tests at all.
     """
-    simulated = stage == SIMULATION
+    simulated = tuple(stage[:2]) == SIMULATION[:2]
     command = [sys.executable, *([] if simulated else PYTEST), *stage]
     # Nothing of a test run, or of a measurement, that this one is a part of.
     inherited = {

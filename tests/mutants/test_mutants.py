@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.__main__ import MUTANTS, main, table
+from tests.mutants.__main__ import MUTANTS, main, page, table
 from tests.mutants.mutant import GROUPS, ROOT, SIMULATION, Mutant, MutantError
-from tests.mutants.runner import check, run_all, run_mutant
+from tests.mutants.runner import Result, check, run_all, run_mutant
 
 LIBRARY = """\
 def room(limit, used):
@@ -152,6 +152,24 @@ def test_the_list_shows_what_is_changed(capsys: pytest.CaptureFixture[str]) -> N
     shown = capsys.readouterr().out
     assert "_core/_backlog.py: the newest pending input first" in shown
     assert "- input = self._queue.popleft()" in shown
+
+
+def test_the_page_names_survivors_first_and_the_command(tree: Path) -> None:
+    made = mutant("return left > 0", "return left >= 0")
+    found = page(
+        [
+            Result(made, True, "FAILED tests/test_rooms.py::test_there[a|b]", 2.0),
+            Result(made, False, "no test notices", 3.0),
+        ],
+        "python -m tests.mutants rooms",
+    )
+
+    assert "1 of 2 mutants killed (50.0 %), in 5 s of runs" in found
+    assert "```sh\npython -m tests.mutants rooms\n```" in found
+    assert [
+        "| `rooms.py` | room at the limit | **nobody**: no test notices |",
+        "| `rooms.py` | room at the limit | `tests/test_rooms.py::test_there[a\\|b]` |",
+    ] == found.splitlines()[-2:]
 
 
 def test_words_that_no_mutant_has_are_refused() -> None:
