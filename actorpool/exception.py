@@ -71,7 +71,7 @@ class ClosedError(ExecutionError):
 
 
 class DeadlockError(ExecutionError):
-    """An input would wait for a slot that only its own ancestors hold, so it could never start.
+    """An input could never start: what it needs is held by inputs that wait for it, or for others like it.
 
     Attributes:
         chain: Names of the functions from the oldest ancestor to the refused input.

@@ -51,6 +51,7 @@ class ContainerActor:
         "_starting",
         "_startup_timeout_s",
         "_stop",
+        "admitted",
         "cancel",
         "dispatcher",
         "name",
@@ -88,6 +89,8 @@ class ContainerActor:
         self._starting: CancelScope | None = None
         self._started = False
         self._lost = False
+        self.admitted: bool = False
+        """Whether it holds what the app has a ceiling of."""
 
     def abandon(self) -> None:
         """Let go of what can be let go without the event loop, which is gone. Threads: any."""
@@ -163,6 +166,7 @@ class ContainerActor:
                 return None
             error = await raised_by(backend.admit)
             if error is None:
+                self.admitted = True
                 # Waiting for others to make way is no start that takes too long.
                 with self._host.move_on_after(limit) as start:
                     error = await raised_by(backend.start)

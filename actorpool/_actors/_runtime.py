@@ -26,6 +26,7 @@ from actorpool.exception import ClosedError
 
 from ._overrides import Overrides
 from ._scheduler import Scheduler
+from ._standstill import Standstills
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -75,6 +76,7 @@ class AppRuntime:
             "processes": self._gate("processes", max_processes),
         }
         """Where containers wait for what the app has a ceiling of."""
+        self._standstills = Standstills()
         self.watch: Watch = open_watch(host, block_warning_s, owns=self._owns, busy=self._runs_async)
         """Sees to it that the user is told when an asynchronous function blocks the loop."""
         # {key: supervisor}; a key is a function's name, or a class with its parameters.
@@ -225,7 +227,12 @@ class AppRuntime:
 
     def _gate(self, resource: Resource, ceiling: int) -> ThreadGate:
         budget = ThreadBudget[Any](ceiling)
-        return ThreadGate(self.host, budget, partial(self._crowded, resource), partial(self._take, resource))
+        crowded, take = partial(self._crowded, resource), partial(self._take, resource)
+        return ThreadGate(self.host, budget, crowded, take, self._look_for_standstills)
+
+    def _look_for_standstills(self) -> None:
+        ceilings = {resource: gate.ceiling for resource, gate in self.gates.items()}
+        self._standstills.look(self.supervisors().values(), ceilings)
 
     def _holders(self, resource: Resource) -> list[Supervisor]:
         """Return the supervisors whose containers hold some of `resource`."""

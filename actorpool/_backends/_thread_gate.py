@@ -42,12 +42,19 @@ class ThreadGate:
     """Called with True when somebody comes to wait, so that idle containers make way; with False when nobody does."""
     _take: Callable[[Hashable, int], object]
     """Called with an owner and a number of threads that it holds beyond its share while others wait."""
+    _waited: Callable[[], object] = lambda: None
+    """Called after each turn in which somebody waited."""
     crowded: bool = field(default=False, init=False)
     """Whether somebody waits."""
     _granted: set[_Ticket] = field(factory=set, init=False)
     # {owner: threads it was asked for and has not given back}
     _asked: dict[Hashable, int] = field(factory=dict, init=False)
     _timer: TimerHandle | None = field(default=None, init=False)
+
+    @property
+    def ceiling(self) -> int:
+        """Most threads the app may hold."""
+        return self._budget.ceiling
 
     async def enter(self, owner: Hashable, threads: int) -> None:
         """Wait until `owner` may have `threads` more threads.
@@ -109,3 +116,5 @@ class ThreadGate:
                 self._take(owner, further)
         # Threads are kept for a container that needs many; the holders may be warm ones that give nothing back.
         self._let_in(self._budget.let_pass())
+        if self._budget.waiting:
+            self._waited()

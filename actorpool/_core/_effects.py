@@ -33,6 +33,7 @@ __all__ = [
     "Effect",
     "Event",
     "GivenBack",
+    "Hopeless",
     "ReportAbandoned",
     "ReportLoss",
     "Settle",
@@ -83,6 +84,14 @@ class GivenBack:
 
     container: Container
     inputs: tuple[Input, ...]
+
+
+@frozen
+class Hopeless:
+    """A pending input would never run, for what it needs is held by inputs that wait for it or each other."""
+
+    input: Input
+    error: BaseException
 
 
 @frozen
@@ -146,6 +155,7 @@ Event = (
     | ContainerExited
     | ContainerRetired
     | GivenBack
+    | Hopeless
     | SettingsChanged
     | Decided
     | Ticked

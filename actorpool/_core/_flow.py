@@ -176,6 +176,13 @@ class Flow:
         """Slots of ready containers that nothing holds."""
         return self._placement.count * self.concurrency.max_inputs - (self.running - self._outside)
 
+    def awaited(self) -> list[Input]:
+        """Return the pending inputs that no container has yet and that inputs have called, the oldest first."""
+        backlog = self._backlog
+        if backlog.count == backlog.spawned:
+            return []
+        return [input for input in backlog if input.parent is not None and not input.spawned]
+
     def room(self) -> int:
         """Return how many further called inputs would be accepted now."""
         limits = self.limits

@@ -2,7 +2,8 @@
 """Losses: what becomes of containers that fail to start or die, and of the inputs they had (pure).
 
 An input that ran in a container that died fails, or runs again if it may be retried; one that had not begun goes
-back to where it stood. Nobody waits for ever on containers that never come: a row of failures ends the pending.
+back to where it stood. Nobody waits for ever on containers that never come: a row of failures ends the pending, and
+what only waits for its own callers fails.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from actorpool._core import _effects as fx
 from actorpool._core._capacity import Capacity
 from actorpool._core._container import Phase
 from actorpool._core._flow import CONTROL, ROOM, SCALING
-from actorpool._core._input import DELAYED, FAILED, RUNNING, Input
+from actorpool._core._input import DELAYED, FAILED, PENDING, RUNNING, Input
 from actorpool.exception import ContainerDiedError, ContainerStartError
 
 if TYPE_CHECKING:
@@ -130,6 +131,16 @@ class Losses(Capacity):
         """Treat a death soon after the start, before any input ran, like a start that failed."""
         self._deaths.died(container, self._number, self.ended, now)
         self._judge(self._deaths, container, error, now, effects, died=True)
+
+    def _hopeless(self, event: fx.Hopeless, now: float, effects: list[fx.Effect]) -> None:
+        input = event.input
+        if input.state != PENDING or input.container is not None:
+            # Its caller has left, or there was room for it after all.
+            return
+        self._backlog.discard(input)
+        self.settle(input, FAILED, event.error)
+        effects.append(fx.Settle(input))
+        self.attention |= SCALING | CONTROL | ROOM
 
     def _loss(self, container: Container, cause: BaseException | None) -> ContainerDiedError:
         how = cause if isinstance(cause, ContainerDiedError) else f"{type(cause).__name__}: {cause}"

@@ -390,6 +390,7 @@ _HANDLERS: Final[dict[type, str]] = {
     fx.ContainerExited: "_exited",
     fx.ContainerRetired: "_retired",
     fx.GivenBack: "_given_back",
+    fx.Hopeless: "_hopeless",
     fx.SettingsChanged: "_changed",
     fx.Decided: "_decided",
     fx.Ticked: "_ticked",

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 import actorpool as modal
+from actorpool._backends import _thread_gate
+from actorpool.exception import DeadlockError
 from tests.api.support import gather, sleep
 from tests.backends.processes import containers
 
@@ -144,5 +146,34 @@ def test_the_app_can_be_left_while_containers_wait(run: Run) -> None:
                 while not g.statistics().starting:
                     await sleep(0.002)
                 raise ZeroDivisionError
+
+    run(main)
+
+
+def test_callers_that_hold_all_processes_do_not_wait_for_ever(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_thread_gate, "_TURN_S", 0.05)
+    app = modal.App("my-app", backend="process", limits=modal.Limits(max_processes=2))
+
+    @app.function(name="inner")
+    def inner(x: int) -> int:
+        return x
+
+    @app.function(name="outer", max_containers=2)
+    def outer(x: int) -> int:
+        time.sleep(0.1)
+        return inner.remote(x)
+
+    async def main() -> None:
+        async with app.run():
+            results: list[Any] = [x async for x in outer.map.aio(range(8), return_exceptions=True)]
+            failed = {x: result for x, result in enumerate(results) if isinstance(result, DeadlockError)}
+            # Those that fail let others through.
+            assert 1 <= len(failed) < 8
+            assert [failed.get(x, x) for x in range(8)] == results
+            for error in failed.values():
+                assert "outer -> inner" in str(error)
+                assert "max_processes=2" in str(error)
 
     run(main)
