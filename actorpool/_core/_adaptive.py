@@ -157,7 +157,6 @@ class AdaptivePolicy:
             ahead = self._barred_level - 1
         else:
             self._barred_level = 0
-        ahead = self._levels.worth(ahead, count, self._prices) if ahead > count else ahead
         warm = self._levels.warm(s.now)
         backlog = self._for_backlog(s, rate)
         least = max(settings.min_containers, 1 if s.pending else 0)
@@ -173,8 +172,6 @@ class AdaptivePolicy:
         wanted = int(min(most, max(least, running_level, ahead, warm, backlog, usual)))
         if wanted > count:
             start = int(min(wanted - count + overdue, most - count))
-            if wanted == ahead > max(level, warm, backlog):
-                self._levels.started_ahead(max(count, level), wanted, s.now)
             return Decision(
                 start=start,
                 stop=overdue,
@@ -186,8 +183,7 @@ class AdaptivePolicy:
         cancel = 0
         if s.starting and not s.pending:
             needed = max(expected, running_level)
-            spare = needed + max(self._tuning.spare, math.ceil(self._tuning.spare_factor * needed))
-            cancel = int(max(0, min(s.starting, count - spare)))
+            cancel = int(max(0, min(s.starting, count - needed - self._tuning.spare)))
         left = count - cancel
         stop, idle_until, reason = self._stop(s, left, held, expected, min(overdue, left))
         if cancel:
@@ -222,7 +218,6 @@ class AdaptivePolicy:
         due = s.oldest_idle_since + keep_s
         if due > s.now:
             return 0, min(due, ends), ""
-        self._levels.stopped(count, self._prices)
         return (
             1,
             None,

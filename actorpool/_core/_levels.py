@@ -80,8 +80,6 @@ class Plan:
 
     keep_s: float
     """Stop it after this time of idleness, in seconds."""
-    hits: float = 1.0
-    """The share of gaps that this bridges."""
     warm: tuple[float, float] | None = None
     """If given: have one again from this time after demand has left to that one."""
 
@@ -89,13 +87,11 @@ class Plan:
 class _Step:
     """What is known of one step."""
 
-    __slots__ = ("ahead_at", "began_at", "episode_s", "fresh", "gaps", "left_at", "plan")
+    __slots__ = ("began_at", "episode_s", "fresh", "gaps", "left_at", "plan")
 
     def __init__(self, memory: int) -> None:
         self.left_at: float | None = None
         self.began_at = 0.0
-        # When a container was started for it ahead of demand, and nothing is known of its use.
-        self.ahead_at: float | None = None
         # How long demand was here, the last time it was.
         self.episode_s = 0.0
         # The latest gaps, each with what a start would have cost that it made necessary.
@@ -141,26 +137,6 @@ class Levels:
         price = prices.start + prices.wait * prices.startup_s
         return Plan(min(prices.window_s, price if level <= 1 else price / 2))
 
-    def worth(self, level: int, floor: int, prices: Prices) -> int:
-        """Return the highest level up to `level`, but not below `floor`, that is worth keeping a container for."""
-        while level > floor and self.plan(level, prices).hits < self._tuning.hits:
-            level = max(floor, lowest_of(step_of(level)) - 1)
-        return level
-
-    def started_ahead(self, above: int, level: int, now: float) -> None:
-        """Say that containers were started for the levels beyond `above` up to `level`, which are not there yet."""
-        for index in range(step_of(above + 1), step_of(level) + 1):
-            self._step(index).ahead_at = now
-
-    def stopped(self, level: int, prices: Prices) -> None:
-        """Say that the container for this level was stopped; if it was started ahead and not used, learn from that."""
-        index = step_of(level)
-        step = self._step(index)
-        ahead_at, step.ahead_at = step.ahead_at, None
-        if ahead_at is not None and step.began_at <= ahead_at:
-            # As good as a gap that nothing bridges.
-            self._learn(index, 2 * prices.window_s, prices.start, prices)
-
     def warm(self, now: float) -> int:
         """Return how many containers are to be there because demand is about to be back."""
         most = 0
@@ -201,7 +177,7 @@ class Levels:
         waited = prices.startup_s
         if index > 1:
             # It waits for one of the others, and those have work for as long as demand was here the last time.
-            waited = min(waited, max(step.episode_s, self._tuning.least_wait * waited))
+            waited = min(waited, step.episode_s)
         step.began_at = now
         self._learn(index, gap, prices.start + prices.wait * waited, prices)
 
@@ -212,7 +188,7 @@ class Levels:
         step.gaps.append((gap, price))
         step.fresh += 1
         count = len(step.gaps)
-        if count < tuning.fewest_cycles or (count >= 2 * _REPLAN and step.fresh * _REPLAN < tuning.memory):
+        if count < tuning.fewest or (count >= 2 * _REPLAN and step.fresh * _REPLAN < tuning.memory):
             return
         step.fresh = 0
         gaps = sorted(step.gaps)
@@ -220,12 +196,10 @@ class Levels:
         keep_s, cost = _best_keeping(gaps, prices, tuning.prior)
         self._warm.discard(index)
         if warm is not None and warm_cost < _CHEAPER * cost:
-            step.plan = Plan(prices.settled_s, 0.0, warm)
+            step.plan = Plan(prices.settled_s, warm)
             self._warm.add(index)
-        elif count >= tuning.fewest:
-            step.plan = Plan(keep_s, bisect_right(gaps, (keep_s, math.inf)) / count)
         else:
-            step.plan = None
+            step.plan = Plan(keep_s)
 
 
 def _best_keeping(gaps: list[tuple[float, float]], prices: Prices, prior: float) -> tuple[float, float]:
@@ -265,7 +239,7 @@ def _best_window(
     lead_s = _LONGER * prices.longest_startup_s
     # In shorter gaps there is no time for a stop and a start.
     shortest = bisect_right(gaps, (prices.settled_s + lead_s, math.inf))
-    if count - shortest < tuning.fewest_cycles:
+    if count - shortest < tuning.fewest:
         return best, best_cost
     lengths = [0.0, *accumulate(gap for gap, _ in gaps)]
     paid = [0.0, *accumulate(price for _, price in gaps)]
@@ -276,7 +250,7 @@ def _best_window(
         while last < count and gaps[last][0] <= tuning.focus * earliest:
             last += 1
         inside = last - first
-        if inside < tuning.fewest_cycles:
+        if inside < tuning.fewest:
             continue
         latest = gaps[last - 1][0]
         slack = _SLACK * (latest - earliest) + _DRIFT * latest

@@ -27,20 +27,11 @@ class Tuning:
     come is dearer than to keep what is there."""
     memory: int = 64
     """Gaps remembered of each step of demand."""
-    fewest: int = 6
-    """With fewer gaps nothing is known of a step."""
+    fewest: int = 3
+    """With fewer gaps nothing is known of a step, nor is a clock believed."""
     prior: float = 0.5
     """So many gaps more than are remembered are supposed, of any length up to the window."""
-    fewest_cycles: int = 4
-    """With fewer gaps a clock is not believed."""
     focus: float = 1.25
     """Demand comes by the clock if the longest gap considered is at most this factor of the shortest."""
-    hits: float = 0.5
-    """Containers are started ahead only for levels of which keeping bridges at least this share of the gaps."""
-    least_wait: float = 0.3
-    """An input for which there is no container waits for one of the others, at least for this share of a start-up
-    time."""
-    spare_factor: float = 1.0
-    """Starts under way are called off beyond what is needed and this factor of it,"""
     spare: int = 3
-    """or this many, whichever is more."""
+    """Starts under way are called off beyond what is needed and this many."""

@@ -22,18 +22,14 @@ from .peers import PlainReading
 
 VALUES: Final[dict[str, list[Any]]] = {
     "wait_price": [3.0, 4.5, 6.0, 9.0],
-    "start_price": [0.05, 0.15, 0.3],
+    "start_price": [0.0, 0.05, 0.15, 0.3],
     "burst_price": [5.0, 10.0, 20.0],
     "up_margin": [-2.0, -1.6, -1.2, -0.8, -0.4],
-    "memory": [32, 64],
-    "fewest": [6, 10],
+    "memory": [32, 64, 128],
+    "fewest": [3, 4, 6, 10],
     "prior": [0.0, 0.5, 1.0, 2.0],
-    "fewest_cycles": [4, 6],
     "focus": [1.1, 1.25, 1.5],
-    "hits": [0.0, 0.5, 0.8],
-    "least_wait": [0.0, 0.3, 0.6],
-    "spare_factor": [0.5, 1.0, 2.0],
-    "spare": [1, 3, 10],
+    "spare": [0, 1, 3, 10],
 }
 
 
