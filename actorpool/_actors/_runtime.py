@@ -93,6 +93,8 @@ class AppRuntime:
         self._opened: Event = host.event()
         self._close_asked: Event = host.event()
         self._drain = True
+        # Whether not even the inputs of accepted inputs are accepted any more.
+        self._aborted = False
         self._drain_scope: CancelScope | None = None
         self._when_ended: list[Callable[[], object]] | None = []
         self.closed: bool = False
@@ -175,7 +177,9 @@ class AppRuntime:
         if self._drain:
             with self.host.move_on_after(self.grace_s) as self._drain_scope:
                 await self._drained()
-        supervisors = list(self._supervisors.values())
+        with self._lock:
+            self._aborted = True
+            supervisors = list(self._supervisors.values())
         for supervisor in supervisors:
             supervisor.dispatcher.retired = True
             supervisor.abort(
@@ -310,7 +314,7 @@ class AppRuntime:
             found = self._supervisors.get(key)
             if found is not None:
                 return found
-            if self._when_ended is None:
+            if self._aborted or self._when_ended is None:
                 raise ClosedError(f"app '{self.name}' is closed; run or deploy it again")
             supervisor = self._supervisors[key] = make()
             supervisor.forget = lambda: self._forget(key, supervisor)

@@ -99,6 +99,18 @@ class LocalContainer:
         if input.target.is_async:
             self._tasks.cancel(input)
 
+    def start_at_once(self) -> bool:
+        """Start unless there is a user's object to be made, or threads to be waited for."""
+        workload = self._workload
+        if workload.build is not None:
+            return False
+        if workload.threads:
+            if not self._gate.enter_at_once(workload.name, workload.threads):
+                return False
+            self._admitted = True
+        self._bind_targets()
+        return True
+
     async def admit(self) -> None:
         """Wait until the app has threads for this container."""
         workload = self._workload
@@ -116,7 +128,10 @@ class LocalContainer:
                 self._instance = workload.build()
             for hook in workload.enter:
                 await self._run_hook(hook)
-        for target in workload.targets:
+        self._bind_targets()
+
+    def _bind_targets(self) -> None:
+        for target in self._workload.targets:
             function = target.function
             call = function if self._instance is None else function.__get__(self._instance)
             if target.is_generator:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from actorpool._host._base import Host
     from actorpool._host._slots import Calls, Complete
 
+    _Item = Input | Callable[[], None]
+
 __all__ = ["ThreadSlots"]
 
 
@@ -48,7 +50,7 @@ class ThreadSlots:
         self._host = host
         self._complete = complete
         self._calls = calls
-        self._queue: SimpleQueue[Input | Callable[[], None] | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Item | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._gone: list[threading.Thread] = []
@@ -66,8 +68,8 @@ class ThreadSlots:
         if len(threads) < self._most:
             container = input.container
             # Only inputs in slots are counted, so this never starts more threads than slots.
-            if container is None or len(container.inputs) > len(threads):
-                self._grow()
+            if (container is None or len(container.inputs) > len(threads)) and self._grow(input):
+                return
         self._host.hold()
         self._queue.put(input)
 
@@ -82,10 +84,9 @@ class ThreadSlots:
                 result, error = None, raised
             done(result, error)
 
-        if not self._threads:
-            self._grow()
-        self._host.hold()
-        self._queue.put(job)
+        if self._threads or not self._grow(job):
+            self._host.hold()
+            self._queue.put(job)
 
     def close(self, closed: Callable[[], None]) -> None:
         """Let each thread end after what it is running, then call `closed` in the last one to end."""
@@ -102,20 +103,27 @@ class ThreadSlots:
         for thread in self._gone:
             thread.join(0.05)
 
-    def _grow(self) -> None:
+    def _grow(self, first: _Item) -> bool:
+        """Start a thread that begins with `first`; return False if there is none to be had beside those there are."""
         with self._lock:
             number = len(self._threads) + 1
             if number > self._most:
-                return
-            thread = threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True)
+                return False
+            # In a list that it empties: a thread keeps its arguments for life.
+            thread = threading.Thread(
+                target=self._work, args=([first],), name=f"{self._name}-{number}", daemon=True
+            )
+            self._host.hold()
             try:
                 thread.start()
             except RuntimeError:
                 # The machine has no further thread for this process: those there are serve the queue.
+                self._host.release()
                 if not self._threads:
                     raise
-                return
+                return False
             self._threads.append(thread)
+        return True
 
     def _ended(self) -> None:
         with self._lock:
@@ -125,10 +133,10 @@ class ThreadSlots:
         if not left and self._closed is not None:
             self._closed()
 
-    def _work(self) -> None:
+    def _work(self, begin: list[_Item]) -> None:
         get, execute, release = self._queue.get, self._execute, self._host.release
+        item: _Item | None = begin.pop()
         while True:
-            item = get()
             if item is None:
                 self._ended()
                 release()
@@ -142,6 +150,7 @@ class ThreadSlots:
             # A parked thread must not keep its last input alive.
             item = None
             release()
+            item = get()
 
     def _execute(self, input: Input) -> Input | None:
         """Run one input and report its outcome; return the input that takes its slot at once."""

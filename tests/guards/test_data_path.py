@@ -46,6 +46,15 @@ async def held(gate: asyncio.Event) -> None:
     await gate.wait()
 
 
+async def identity(x: int) -> int:
+    return x
+
+
+cold: list[modal.Function[[int], int, Any]] = [
+    app.function(name=f"cold_{number}")(identity) for number in range(50)
+]
+
+
 @pytest.fixture(autouse=True)
 def engines(monkeypatch: pytest.MonkeyPatch) -> list[CountingLoop]:
     # Drawing is not to be broken off by the clock.
@@ -102,6 +111,21 @@ def test_asynchronous_inputs_take_one_task_each_few_turns_and_no_wake_up(
         assert INPUTS == tasks
         assert 0 == wake_ups
         assert turns <= most_turns
+
+    on_loop(count)
+
+
+def test_the_first_call_of_a_function_takes_one_task_and_few_turns() -> None:
+    async def count(loop: CountingLoop) -> None:
+        assert 0 == await cold[0].remote.aio(0)
+        before = loop.counts()
+        for x, function in enumerate(cold):
+            assert x == await function.remote.aio(x)
+        turns, wake_ups, tasks = loop.since(before)
+        assert len(cold) == tasks
+        assert 0 == wake_ups
+        # 2 turns each with eager tasks, 3 without.
+        assert turns <= (3 if EAGER else 4) * len(cold)
 
     on_loop(count)
 
