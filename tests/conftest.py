@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -33,6 +34,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         raise pytest.UsageError(f"give these tests ids that are the same in each process: {unstable}")
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Take the collected tests out of every collection of garbage from now on: thousands make each of them slow."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(params=HOST_NAMES)
 def host_name(request: pytest.FixtureRequest) -> str:
     """Each host in turn: "asyncio", "asyncio+uvloop", "asyncio+eager" (from Python 3.12 on), "trio"."""
@@ -58,8 +65,10 @@ def run_virtually(virtual_host_name: str) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def at_full_speed() -> Iterator[None]:
-    """Leaves a test of very many inputs out of the measurement of coverage, with which it would take minutes."""
+def at_full_speed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Leaves a test, and the processes it starts, out of the measurement of coverage, with which it would take long."""
+    for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
     coverage = sys.modules.get("coverage")
     measurement = None if coverage is None else coverage.Coverage.current()
     if measurement is None:

@@ -25,6 +25,7 @@ def supervisors(app: modal.App) -> dict[Any, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("at_full_speed")
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_thousands_of_parameter_sets_come_and_go(
     run_virtually: Run, virtual_host_name: str, kind: str

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -43,14 +42,6 @@ INPUTS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _collections_cost_little() -> Iterator[None]:
-    """The harness collects garbage around every sample, and the heap of a test run is large."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 def a_workload(**changes: Any) -> Workload:
     options: dict[str, Any] = {
         "name": "w",
@@ -73,6 +64,7 @@ def numbers(n: int) -> list[int]:
 
 # The peers' own way to make processes; newer interpreters warn of it.
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.usefixtures("at_full_speed")
 @pytest.mark.parametrize(
     "name",
     [

@@ -122,11 +122,13 @@ def run_command(command: str) -> str:
 
 
 def _run(arguments: list[str], cwd: Path) -> str:
+    # Not measured, for which dozens of interpreters would take twice as long.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     done = subprocess.run(
         [sys.executable, "-W", "error", *arguments],
         cwd=cwd,
         # As in CI, where hypothesis draws the same examples each time and no machine is too slow for it.
-        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "CI": "true"},
+        env={**inherited, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "CI": "true"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
