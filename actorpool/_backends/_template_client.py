@@ -8,6 +8,8 @@ When it ends, whatever way, the kernel and the template itself see to it that no
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import socket
 import subprocess
 import threading
@@ -123,11 +125,11 @@ class Template:
         assert isinstance(answer, Forked)
         return answer.pid
 
-    def kill(self, pid: int, signal: int) -> None:
+    def kill(self, pid: int, number: int) -> None:
         """Send a signal to a container process; nothing happens if it has ended."""
         if not self.closed:
             try:
-                self._control.send(Kill(pid, signal))
+                self._control.send(Kill(pid, number))
             except ControlClosed:
                 self._lose()
 
@@ -174,6 +176,7 @@ class Template:
             messages = self._control.receive()
         except ControlClosed:
             logger.error("the template process of process containers has ended; its containers end with it")
+            self._end_groups()
             self._lose()
             return
         for message in messages:
@@ -197,6 +200,19 @@ class Template:
             # Here and not by who asked: it may have ended in the meantime.
             self._exits[message.pid] = asked.exited
         asked.give(message)
+
+    def _end_groups(self) -> None:
+        """End what the containers have started, which a template does that is not killed itself.
+
+        Right away: a group keeps its number as long as anything of it lives, and one of which nothing does is not
+        soon followed by another of that number.
+        """
+        for pid in self._exits:
+            try:
+                os.killpg(pid, signal.SIGKILL)
+            except OSError:
+                # Nothing is left of it.
+                continue
 
     def _lose(self) -> None:
         """Wait for no answer any more."""

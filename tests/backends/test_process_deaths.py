@@ -113,6 +113,21 @@ def test_the_template_may_be_killed_and_another_one_is_made() -> None:
         assert first != users.where.remote()[0]
 
 
+def test_what_containers_have_started_ends_although_their_template_was_killed() -> None:
+    with app.run():
+        ends, stays = users.start_others.remote("return")
+        (template,) = children_of({os.getpid()})
+        os.kill(template, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        try:
+            while is_alive(ends):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            assert is_alive(stays)
+        finally:
+            os.kill(stays, signal.SIGKILL)
+
+
 def test_when_the_parent_is_killed_nothing_is_left_within_two_seconds() -> None:
     program = (
         "import sys, time\n"
