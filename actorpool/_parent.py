@@ -281,8 +281,6 @@ class Parent:
         for index in indices:
             input = Input(pool.target, (), None, Context(), spawned=True, index=index)
             input.identity = identity
-            # If it fails and nobody looks, whoever has spawned it says so.
-            identity.observe(index)
             input.state = PENDING
             input.handle = next(self._numbers)
             numbers.append(input.handle)

@@ -164,7 +164,7 @@ class ServedCalls:
                 under.way.remove_sink(under.input, under.sink)
             else:
                 self._drop(under, f"the container of the caller of '{under.input.target}' is gone")
-        # Their handles report what fails when nobody can ask for it any more.
+        # Their handles report what failed unseen, if they are the last.
         self._spawned.clear()
         self._found.clear()
 
@@ -302,9 +302,6 @@ class ServedCalls:
     def _ended(self, number: int, input: Input) -> None:
         if self._under.pop(number, None) is None:
             return
-        if input.spawned and identity_of(input).value in self._spawned:
-            # A failure that nobody asks for is the container's to report.
-            identity_of(input).observe(input.index)
         if input.state != SUCCEEDED:
             state = CANCELLED if input.state == CANCELLED else FAILED
             self._say(Ended(number, state, encode_error(annotated(input))))
@@ -358,6 +355,8 @@ class ServedCalls:
                 caller = self._running.get(value)
                 if caller is not None:
                     keep_call_of(caller)
+            case "seen":
+                self._note_seen(*value)
             case "terminate":
                 self._terminate(value)
             case "forget pool":
@@ -429,6 +428,11 @@ class ServedCalls:
             if under is not None:
                 under.way.remove_sink(under.input, under.sink)
 
+    def _note_seen(self, call_id: str, index: int) -> None:
+        for input in self._call_named(call_id).inputs:
+            if input.index == index:
+                identity_of(input).observe(index)
+
     def _terminate(self, numbers: list[int]) -> None:
         # {pool: containers}
         places: dict[Way, set[Container]] = {}
@@ -442,7 +446,7 @@ class ServedCalls:
 
 
 # Questions that have no answer.
-_TOLD: Final = frozenset({"forget call", "forget pool", "keep caller", "terminate", "unwatch"})
+_TOLD: Final = frozenset({"forget call", "forget pool", "keep caller", "seen", "terminate", "unwatch"})
 
 
 def _described(target: Any, way: Way) -> tuple[str, bool, bool, Limits]:

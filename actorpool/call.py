@@ -16,7 +16,7 @@ from actorpool._actors._identity import call_id_of, identity_of, is_genuine
 from actorpool._backends._inside import in_container
 from actorpool._core._batch import Batch
 from actorpool._core._config import check_seconds
-from actorpool._core._input import FAILED, STATE_NAMES, TIMED_OUT, Input
+from actorpool._core._input import FAILED, STATE_NAMES, SUCCEEDED, TIMED_OUT, Input
 from actorpool._host._base import current_host
 from actorpool._host._bridge import ThreadWaiter
 from actorpool.exception import InvalidError, NotFoundError, OutputExpiredError
@@ -322,6 +322,9 @@ class FunctionCall(Generic[R_co]):
     @staticmethod
     def _report_unseen(input: Input) -> None:
         """Log the failure of a spawned input that nobody can ask for."""
+        if input.target.is_far:
+            # There may be handles in the process in which it runs, which is told of those that are gone.
+            return
         identity: CallIdentity | None = input.identity
         if identity is not None and not identity.observe(input.index):
             # It was seen through another handle.
@@ -417,9 +420,16 @@ class FunctionCall(Generic[R_co]):
             self._observed = set()
         self._observed.add(index)
         identity: CallIdentity | None = input.identity
-        if identity is not None:
-            identity.observe(index)
+        if identity is not None and identity.observe(index) and input.target.is_far:
+            self._tell_seen(identity, input)
         return cast("R_co", outcome_of(input))
+
+    @staticmethod
+    def _tell_seen(identity: CallIdentity, input: Input) -> None:
+        if input.state != SUCCEEDED:
+            from ._parent import parent
+
+            parent().tell("seen", (identity.value, input.index))
 
     def __repr__(self) -> str:
         if not self._inputs:

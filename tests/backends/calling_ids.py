@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import actorpool as modal
-from tests.backends.calling_app import call_now_and_then, far_double, hold, slow_double, tenant, whoami
+from tests.backends.calling_app import (
+    Refusal,
+    call_now_and_then,
+    far_double,
+    hold,
+    refuse,
+    slow_double,
+    tenant,
+    whoami,
+)
 
 
 def do_ids() -> Any:
@@ -39,6 +48,32 @@ def do_find_nothing(call_id: str) -> str:
 
 def do_hand_out(x: int) -> Any:
     return slow_double.spawn(x), slow_double.experimental_spawn_map(range(x))
+
+
+def do_hand_out_failed() -> Any:
+    call = refuse.spawn("late")
+    while not call.done:
+        time.sleep(0.01)
+    return call
+
+
+_seen: list[Any] = []
+
+
+def do_see_failure() -> str:
+    """Look at a failure, and keep its handle for as long as the process lives."""
+    _seen.append(refuse.spawn("seen"))
+    try:
+        return str(_seen[0].get())
+    except Refusal as error:
+        return str(error)
+
+
+def do_see_failure_of(call: modal.FunctionCall[Any]) -> str:
+    try:
+        return str(call.get())
+    except Refusal as error:
+        return str(error)
 
 
 def do_take_over(call: modal.FunctionCall[int]) -> int:
