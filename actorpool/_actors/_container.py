@@ -9,7 +9,7 @@ that has nothing to wait for when it starts has no task until it is to stop.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from actorpool._backends._workload import started_at_once
 from actorpool._core import _effects as fx
@@ -19,7 +19,7 @@ from actorpool._host._failures import raised_by
 from actorpool.exception import FunctionTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from actorpool._backends._workload import ContainerBackend, ContainerOwner
     from actorpool._core._container import Container
@@ -188,6 +188,10 @@ class ContainerActor:
     def give_back(self, inputs: tuple[Input, ...]) -> None:
         """Have others run `inputs`; see `ContainerOwner.give_back`."""
         self._report(fx.GivenBack(self._record, inputs))
+
+    def succeeded(self, inputs: Sequence[Input], results: Sequence[Any]) -> list[Input | None]:
+        """Report results; see `ContainerOwner.succeeded`."""
+        return self.dispatcher.succeed(inputs, results)
 
     async def _start(self, backend: ContainerBackend, stop: Event) -> BaseException | None:
         """Start the backend; return why it failed, or None."""

@@ -108,6 +108,26 @@ class Dispatcher(Way):
             self._ask(attention)
         return following
 
+    def succeed(self, inputs: Sequence[Input], results: Sequence[Any]) -> list[Input | None]:
+        """Report that the work of `inputs` has succeeded, in this order, in one step; see `complete`."""
+        complete, settled = self._pool.complete, []
+        with self._lock:
+            now = self._clock()
+            following: list[Input | None] = []
+            for input, result in zip(inputs, results, strict=True):
+                unsettled = input.state == RUNNING
+                following.append(complete(input, SUCCEEDED, result, now))
+                if unsettled:
+                    settled.append(input)
+            attention = self._pool.attention & ~self._posted and self._claim()
+        for input in settled:
+            sink = input.sink
+            if sink is not None:
+                sink(input)
+        if attention:
+            self._ask(attention)
+        return following
+
     def look_ahead(self, container: Container, most: int) -> list[Input]:
         """Return up to `most` pending inputs that are to follow in `container`, whose slots are taken."""
         with self._lock:

@@ -2,8 +2,9 @@
 """Sending inputs ahead to a process, so that it need not wait for a message between two short ones.
 
 Theory of operation. A process that has ended an input begins the next of those that were sent ahead by itself, after
-its word of the end has been written. So this side knows, whenever and however the process ends, which of them have
-begun: one for each end that came. The pool machine takes the same steps in the same order (`Backlog.set_aside`).
+its word of the end has been written, to the socket or to the journal. So this side knows, whenever and however the
+process ends, which of them have begun: one for each end that came. The pool machine takes the same steps in the same
+order (`Backlog.set_aside`).
 
 How many go ahead is what the process gets done in a moment, measured by the ends that come. Nobody is to wait behind
 a long input while others have nothing to do: what is ahead is withdrawn when another container of the pool has run
@@ -15,11 +16,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from actorpool._wire._faults import EncodeError, WireError
 from actorpool._wire._messages import Withdraw
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from actorpool._core._input import Input
     from actorpool._host._base import Host, TimerHandle
@@ -32,8 +32,8 @@ __all__ = ["Lookahead"]
 
 # All picked by feel, with `python -m benchmarks --only 'process-*'`: how much work goes ahead, in seconds and in
 # inputs; up to which service time one input does, in seconds; and after which silence it is withdrawn.
-_AHEAD_S: Final = 0.002
-_MOST: Final = 128
+_AHEAD_S: Final = 0.004
+_MOST: Final = 256
 _ONE_S: Final = 0.005
 _SILENCE_S: Final = 0.01
 # How much the newest measurement counts.
@@ -95,23 +95,24 @@ class Lookahead:
         self._service_s = service_s if known is None else known + _WEIGHT * (service_s - known)
         self._heard_at = now
 
-    def fill(self, give: Callable[[Input], int | None]) -> None:
+    def fill(self, give: Callable[[Sequence[Input]], list[tuple[int, Input]]]) -> None:
         """Send more inputs ahead, if the process is fast enough to need them.
 
         Args:
-            give: Sends one and returns its number, or None if it was cancelled.
+            give: Sends them, up to one that cannot be sent; returns those that it did send, with their numbers.
         """
         wanted = self._wanted()
         inputs = self._owner.look_ahead(wanted) if wanted else []
-        for at, input in enumerate(inputs):
-            try:
-                number = give(input)
-            except (EncodeError, WireError):
-                # It fails when its turn comes, as an input that did not go ahead.
-                self._owner.give_back(tuple(inputs[at:]))
-                return
-            if number is not None:
-                self._sent(number, input)
+        if not inputs:
+            return
+        sent = give(inputs)
+        for number, input in sent:
+            self._sent(number, input)
+        gone = {input for _, input in sent}
+        left = tuple(input for input in inputs if input not in gone)
+        if left:
+            # One of them fails when its turn comes, as an input that did not go ahead.
+            self._owner.give_back(left)
 
     def _wanted(self) -> int:
         """Return how many more are to go ahead now."""

@@ -7,43 +7,39 @@ turn it is, what is tried again and what replaces a container that died is the p
 is asked to end and made to is that of `Ending`, and when it is too big that of `Weight`.
 
 Everything happens on the host's thread, save `send` and `cancel`, which post: many messages of one turn share a
-write. An input counts as run from the moment its message is queued, one that was sent ahead (`_lookahead`) when the
-end of the one before it has come. What was given to a container that died fails or is tried again; what only held a
-slot, or was ahead, goes to another container.
+write. What becomes of inputs is `_process_inputs`. What was given to a container that died fails or is tried again;
+what only held a slot, or was ahead, goes to another container. Before that counts what the process has said last:
+through the socket, and in its journal what it had not come to say.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
 import signal
 import socket
 import threading
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from actorpool._core._ending import Ending, Step
-from actorpool._core._input import CANCELLED, FAILED, PENDING, RUNNING, Input
 from actorpool._core._recycling import Weight
 from actorpool._host._sockets import SocketWatch, open_socket_watch
 from actorpool._wire import _messages as wire
-from actorpool._wire._codec import encode_arguments
+from actorpool._wire._batches import batch_of, values_of
 from actorpool._wire._connection import Connection
 from actorpool._wire._errors import decode_error
-from actorpool._wire._faults import ConnectionClosed, EncodeError, WireError
-from actorpool.exception import ContainerDiedError, InvalidError
+from actorpool._wire._faults import ConnectionClosed, WireError
+from actorpool._wire._memory import JournalReader
+from actorpool.exception import ContainerDiedError
 
 from ._alarm import Alarm
-from ._feed import Feed
-from ._lookahead import Lookahead
 from ._process_facts import death_of, resident_bytes
-from ._process_pool import outcome_of
-from ._variables import pack_context
+from ._process_inputs import ProcessInputs
 from ._worker_output import forward_line, forward_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from actorpool._core._input import Input
     from actorpool._host._base import Host
     from actorpool._host._slots import Complete
 
@@ -69,27 +65,22 @@ class ProcessContainer:
 
     __slots__ = (
         "_admitted",
-        "_ahead",
         "_alarm",
-        "_alone",
-        "_complete",
         "_connection",
         "_ending",
         "_error",
-        "_feeds",
         "_gate",
         "_grace_s",
         "_greeted",
         "_host",
+        "_inputs",
+        "_journal",
         "_name",
-        "_numbers",
-        "_order",
         "_over",
         "_owner",
         "_pid",
         "_pool",
         "_ready",
-        "_running",
         "_served",
         "_stopping",
         "_template",
@@ -111,21 +102,15 @@ class ProcessContainer:
         self._name = name
         self._pool = pool
         self._host = host
-        self._complete = complete
         self._owner = owner
         self._gate = gate
         self._admitted = False
-        # Held from the choice of a number to the post: inputs arrive in the order of their numbers.
-        self._order = threading.Lock()
-        self._numbers = itertools.count(1)
-        # {number of an input in messages: the input}, from the moment its message is queued until its end.
-        self._running: dict[int, Input] = {}
-        self._ahead = Lookahead(host, pool, owner, self._post)
-        self._feeds: dict[int, Feed] = {}
         self._grace_s = grace_s
         # As long as the steps of a stop may take there: interrupted work, each hook, the threads.
         ask_s = grace_s * (len(pool.workload.exit) + 2) + 1
         self._ending = Ending(grace_s, ask_s=ask_s, kill_s=_KILLED_S)
+        self._inputs = ProcessInputs(pool, host, complete, owner, self._ending, self._post)
+        self._journal: JournalReader | None = None
         self._alarm = Alarm(host, self._advance)
         self._weight = Weight(pool.max_memory, every_s=_WEIGH_S)
         self._template: Template | None = None
@@ -141,13 +126,11 @@ class ProcessContainer:
         self._stopping = False
         # The thread that will flush what it posts, while it does.
         self._turn = 0
-        # Whether nothing ran when the last input was sent.
-        self._alone = False
 
     @property
     def send(self) -> Callable[[Input], None]:
         """What runs an input; see `ContainerBackend.send`."""
-        return self._send
+        return self._inputs.send
 
     def cancel(self, input: Input) -> None:
         """Cancel the input in its process; if it does not return in time, its process ends."""
@@ -174,7 +157,7 @@ class ProcessContainer:
         ours.setblocking(False)
         with theirs:
             self._connection = Connection(ours, self._wake)
-            self._served = self._pool.serve(self._connection.post, self._running)
+            self._served = self._pool.serve(self._connection.post, self._inputs.running)
             self._watch = open_socket_watch(self._host, ours, self._readable, self._flush)
             pid = await template.fork(theirs, self._exited)
         if self._error is not None:
@@ -207,61 +190,7 @@ class ProcessContainer:
             self._admitted = False
             self._gate.leave(self._pool.workload.name, 1)
 
-    # -- inputs: any thread ----------------------------------------------------------------------
-
-    def _send(self, input: Input) -> None:
-        following: Input | None = input
-        while following is not None:
-            if self._begun(following):
-                return
-            following = self._hand_over(following)
-
-    def _begun(self, input: Input) -> bool:
-        """Take note that an input has its slot; return whether the process had it already."""
-        number = input.handle
-        # This look is for any thread; what went ahead takes its slot on the host's.
-        if number is None or number not in self._ahead:
-            return False
-        self._ahead.take(number)
-        self._running[number] = input
-        return True
-
-    def _hand_over(self, input: Input) -> Input | None:
-        """Queue an input's message; return the one that takes its slot if it failed at that."""
-        # The payload is read before the state: whoever settles an input sets the state first.
-        args, kwargs, context, stream = input.args, input.kwargs, input.context, input.stream
-        if input.state != RUNNING:
-            return self._complete(input, CANCELLED, None)
-        if self._ending.doomed:
-            # It holds a slot of a container that is gone: the pool takes it back.
-            return None
-        assert self._connection is not None
-        number: int | None = None
-        try:
-            values = encode_arguments(args, kwargs or {}), pack_context(context)
-            self._host.hold()
-            with self._order:
-                number = next(self._numbers)
-                if stream is not None:
-                    self._feeds[number] = Feed(stream, partial(self._give_credit, number))
-                self._alone = not self._running
-                if self._alone:
-                    self._ahead.begun_work()
-                self._running[number] = input
-                input.handle = number
-                self._connection.post(self._pool.run_message(number, input, *values, stream))
-        except (EncodeError, WireError) as error:
-            if number is not None and self._running.pop(number, None) is not None:
-                self._release(number)
-            refusal = InvalidError(
-                f"an input of '{input.target}' cannot be sent to a process container: {error}"
-            )
-            refusal.__cause__ = error
-            return self._complete(input, FAILED, refusal)
-        return None
-
-    def _give_credit(self, number: int, items: int) -> None:
-        self._post(wire.Credit(number, items))
+    # -- any thread --------------------------------------------------------------------------------------
 
     def _post(self, message: wire.Message) -> None:
         if self._connection is not None:
@@ -271,7 +200,7 @@ class ProcessContainer:
         if self._turn == threading.get_ident():
             return
         bridge = self._host.bridge
-        if self._alone and self._connection is not None:
+        if self._inputs.alone and self._connection is not None:
             # Somebody waits for this one input: it goes without waking the loop for it.
             bridge.check_open()
             try:
@@ -303,32 +232,27 @@ class ProcessContainer:
         except WireError as error:
             self._unhear(error)
             return
-        ended = 0
         self._turn = threading.get_ident()
+        ended = 0
         for message in messages:
-            self._receive(message)
-            ended += message.__class__ is wire.Ended
-        if ended and self._pool.looks_ahead:
-            self._ahead.measure(ended)
-            if self._running and not self._stopping and not self._ending.doomed:
-                self._ahead.fill(self._give)
+            ended += self._receive(message)
         self._turn = 0
+        if ended:
+            self._after_ends(ended)
         if self._connection.pending_bytes:
             self._flush()
 
-    def _give(self, input: Input) -> int | None:
-        """Send an input ahead; return its number, or None if it was cancelled meanwhile."""
-        # The payload is read before the state, as ever.
-        args, kwargs, context = input.args, input.kwargs, input.context
-        if input.state != PENDING:
-            return None
-        values = encode_arguments(args, kwargs or {}), pack_context(context)
-        with self._order:
-            number = next(self._numbers)
-            self._post(self._pool.run_message(number, input, *values, None))
-        self._host.hold()
-        input.handle = number
-        return number
+    def _after_ends(self, ended: int) -> None:
+        self._turn = threading.get_ident()
+        if self._pool.looks_ahead:
+            self._inputs.ahead.measure(ended)
+            if self._inputs.running and not self._stopping and not self._ending.doomed:
+                self._inputs.fill()
+        self._turn = 0
+        if self._ending.overdue:
+            self._advance()
+        if self._pool.max_memory is not None and self._weight.due(self._host.now()):
+            self._weigh()
 
     def _unhear(self, error: WireError | None) -> None:
         """Nothing more comes from the process: it is ending, or what it says makes no sense."""
@@ -340,14 +264,24 @@ class ProcessContainer:
         # The news of its end comes from the template; one that closed its socket and lives on is ended.
         self._carry_out(self._ending.unheard(self._host.now()))
 
-    def _receive(self, message: wire.Message) -> None:
+    def _receive(self, message: wire.Message) -> int:
+        """Do what a message is for; return how many inputs have ended."""
         match message:
             case wire.Ended():
-                self._end_input(message)
-            case wire.Item(number=number, value=value):
-                feed = self._feeds.get(number)
-                if feed is not None and not feed.pass_on(value):
-                    self._interrupt(self._running[number])
+                self._inputs.end(message)
+                return 1
+            case wire.Ends(results=results):
+                try:
+                    values = values_of(results)
+                    self._inputs.end_many(values)
+                except WireError as error:
+                    self._unhear(error)
+                    return 0
+                return len(values) // 2
+            case wire.Item():
+                failed = self._inputs.item(message)
+                if failed is not None:
+                    self._interrupt(failed)
             case wire.Output(stream=stream, line=line):
                 forward_line(self._name, stream, line)
             case wire.Record(fields=fields):
@@ -359,33 +293,14 @@ class ProcessContainer:
                 self._error = decode_error(error)
                 self._greeted.set()
             case wire.Withdrawn(number=above):
-                for number in self._ahead.withdrawn(above):
-                    self._release(number)
+                self._inputs.withdrawn(above)
+            case wire.Memory(journal=journal):
+                self._journal = JournalReader(journal)
             case wire.Stopped():
                 pass
             case _ if self._served is None or not self._served.receive(message):
                 self._unhear(WireError(f"a {type(message).__name__} is no message of a worker"))
-
-    def _end_input(self, message: wire.Ended) -> None:
-        input = self._running.pop(message.number, None)
-        if input is None:
-            if self._ahead.take(message.number) is not None:
-                self._release(message.number)  # cancelled before it began
-            return
-        feed = self._feeds.get(message.number)
-        failure = None if feed is None else feed.failure
-        self._release(message.number)
-        following = self._complete(input, *(outcome_of(message) if failure is None else (FAILED, failure)))
-        if following is not None:
-            self._send(following)
-        else:
-            # There is a slot for what others have not begun.
-            for lookahead in list(self._pool.ahead):
-                lookahead.ask_back()
-        if self._ending.overdue:
-            self._advance()
-        if self._pool.max_memory is not None and self._weight.due(self._host.now()):
-            self._weigh()
+        return 0
 
     def _weigh(self) -> None:
         size = None if self._pid is None else resident_bytes(self._pid)
@@ -394,25 +309,21 @@ class ProcessContainer:
             logger.info("container %s is replaced: it has %d MiB in memory", self._name, size >> 20)
             self._owner.retire()
 
-    def _release(self, number: int) -> None:
-        self._feeds.pop(number, None)
-        self._ending.returned(number)
-        self._host.release()
-
     # -- interrupted work ------------------------------------------------------------------------
 
     def _interrupt(self, input: Input) -> None:
         number = input.handle
-        if isinstance(number, int) and number in self._ahead:
+        inputs = self._inputs
+        if isinstance(number, int) and number in inputs.ahead:
             self._post(wire.Cancel(number))
             return
-        if not isinstance(number, int) or self._running.get(number) is not input:
+        if not isinstance(number, int) or inputs.running.get(number) is not input:
             # It has returned, or was never handed over.
             return
-        self._ahead.ask_back()
+        inputs.ahead.ask_back()
         if self._served is not None:
             self._served.interrupted(input)
-        if number in self._feeds:
+        if inputs.is_generator(number):
             self._post(wire.CloseStream(number))
         self._post(wire.Cancel(number))
         self._ending.interrupt(number, self._host.now())
@@ -422,7 +333,7 @@ class ProcessContainer:
 
     def _advance(self) -> None:
         """Do what is due for the end of the process."""
-        self._carry_out(self._ending.advance(self._host.now(), len(self._running)))
+        self._carry_out(self._ending.advance(self._host.now(), len(self._inputs.running)))
 
     def _carry_out(self, steps: Sequence[Step]) -> None:
         for step in steps:
@@ -454,6 +365,8 @@ class ProcessContainer:
 
     def _exited(self, status: int | None) -> None:
         """Hear that the process has ended; what it said before comes first."""
+        # Nothing more is to be sent to it.
+        self._ending.gone()
         self._hear_the_rest()
         self._end(self._error or death_of(status))
 
@@ -465,7 +378,7 @@ class ProcessContainer:
         self._over.set()
         self._greeted.set()
         if self._ready and not self._stopping:
-            self._owner.lost(error, frozenset(self._running.values()))
+            self._owner.lost(error, frozenset(self._inputs.running.values()))
         self._close()
 
     def _hear_the_rest(self) -> None:
@@ -476,7 +389,12 @@ class ProcessContainer:
                         self._receive(message)
             except WireError:
                 # Its end; or garbage, of which the rest is of no use.
-                return
+                pass
+        if self._journal is not None:
+            try:
+                self._inputs.end_many(values_of(batch_of(self._journal.read())))
+            except WireError as error:
+                logger.error("container %s left what is no journal: %s", self._name, error)
 
     def _close(self) -> None:
         if self._served is not None:
@@ -485,8 +403,6 @@ class ProcessContainer:
             self._watch.close()
         if self._connection is not None:
             self._connection.close()
-        for number in self._ahead.clear():
-            self._release(number)
-        for number in list(self._running):
-            del self._running[number]
-            self._release(number)
+        if self._journal is not None:
+            self._journal.close()
+        self._inputs.close()

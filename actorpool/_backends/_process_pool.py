@@ -11,7 +11,7 @@ from actorpool._core._input import FAILED, SUCCEEDED
 from actorpool._wire._codec import decode, encode
 from actorpool._wire._errors import decode_error
 from actorpool._wire._faults import WireError
-from actorpool._wire._messages import VERSION, Run, Start
+from actorpool._wire._messages import VERSION, Run, Runs, Start
 from actorpool.exception import ExecutionError
 
 from ._code import modules_of, pack_workload
@@ -170,6 +170,18 @@ class ProcessPool:
             input.index,
             input.attempt,
             None if stream is None else stream.bound,
+        )
+
+    def runs_message(self, number: int, input: Input, arguments: Payload, context: Payload | None) -> Runs:
+        """Return the message that has a container run `input` and those that follow it, from that number on."""
+        return Runs(
+            number,
+            self._numbers[input.target],
+            arguments,
+            context,
+            self.call_id_of(input),
+            input.index,
+            input.attempt,
         )
 
     def start_message(self, name: str, grace_s: float) -> Start:

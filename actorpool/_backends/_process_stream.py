@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from actorpool._host._stream import Stream, StreamClosed
-from actorpool._wire._codec import encode
+from actorpool._wire._codec import HELD_ABOVE, Held, encode
 from actorpool._wire._messages import Item
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class WireStream(Stream):
     def _send(self, item: Any) -> None:
         if self._closed:
             raise StreamClosed
-        self._post(Item(self._number, encode(item)))
+        self._post(Item(self._number, encode(item, share_above=HELD_ABOVE, share=Held)))
         self._sent += 1
 
 

@@ -8,20 +8,32 @@ is told of the end: what the parent takes to have begun by then is not withdrawn
 from __future__ import annotations
 
 import threading
-from collections.abc import Container
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Container, Iterable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attrs import define, field
 
 if TYPE_CHECKING:
-    from actorpool._wire._messages import Run
+    from actorpool._wire._messages import Run, Runs
 
-__all__ = ["WorkerSlots"]
+__all__ = ["Batched", "WorkerSlots"]
 
 T = TypeVar("T")
 
 # Above every number of an input.
 _NO_NUMBER: Final = 1 << 62
+
+
+class Batched:
+    """One of the inputs of a `Runs`, whose arguments were read with those of the others."""
+
+    __slots__ = ("args", "kwargs", "number", "runs")
+
+    def __init__(self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any], runs: Runs) -> None:
+        self.number = number
+        self.args = args
+        self.kwargs = kwargs
+        self.runs = runs
 
 
 @define(eq=False)
@@ -30,8 +42,8 @@ class WorkerSlots:
 
     _free: int
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
-    # {number: message}, in their order.
-    _ahead: dict[int, Run] = field(factory=dict, init=False)
+    # {number: what has come}, in their order.
+    _ahead: dict[int, Run | Batched] = field(factory=dict, init=False)
     # Numbers that were cancelled and not known: they have ended, or are about to begin.
     _cancelled: set[int] = field(factory=set, init=False)
 
@@ -41,24 +53,26 @@ class WorkerSlots:
         with self._lock:
             return list(self._ahead)
 
-    def enter(self, message: Run) -> bool:
-        """Take a slot for an input; if none is free, keep it until `take` returns it."""
+    def enter(self, arrivals: Iterable[Run | Batched]) -> list[Run | Batched]:
+        """Return those inputs that have taken a slot; where none is free, keep them until `take` returns them."""
+        entered: list[Run | Batched] = []
         with self._lock:
-            if not self._free:
-                self._ahead[message.number] = message
-                return False
-            self._free -= 1
-            return True
+            for arrival in arrivals:
+                if self._free:
+                    self._free -= 1
+                    entered.append(arrival)
+                else:
+                    self._ahead[arrival.number] = arrival
+        return entered
 
-    def take(self) -> Run | None:
+    def take(self) -> Run | Batched | None:
         """Return what takes a slot that has become free; None, and the slot is free, if nothing waits."""
         with self._lock:
-            number = next(iter(self._ahead), None)
-            if number is None:
-                self._free += 1
-                self._cancelled.clear()
-                return None
-            return self._ahead.pop(number)
+            for number in self._ahead:
+                return self._ahead.pop(number)
+            self._free += 1
+            self._cancelled.clear()
+            return None
 
     def withdraw(self, least: int) -> int:
         """Drop what waits, from that number on; return the number above which all was dropped.

@@ -85,6 +85,14 @@ class ContainerOwner(Protocol):
         """Report that inputs of `look_ahead` have not begun, and are for others to run."""
         ...
 
+    def succeeded(self, inputs: Sequence[Input], results: Sequence[Any]) -> list[Input | None]:
+        """Report that inputs have ended, in this order, with these results.
+
+        Returns:
+            For each what takes its slot, as `Complete` does; it may itself be among them.
+        """
+        ...
+
     def retire(self) -> None:
         """Ask that it be given nothing more: it will be ended when it runs nothing that counts."""
         ...

@@ -21,7 +21,7 @@ from attrs import define
 
 from ._faults import WireError
 
-__all__ = ["MAX_BLOBS", "Blob", "Payload", "share"]
+__all__ = ["MAX_BLOBS", "Blob", "Held", "Payload", "share"]
 
 MAX_BLOBS: Final = 64
 """Most blobs of one payload (inclusive); a message has two payloads, and Linux passes 253 descriptors at once."""
@@ -33,11 +33,13 @@ class Blob:
     Threads: Any, but `close` must not run beside the other methods.
     """
 
-    __slots__ = ("_fd", "size")
+    __slots__ = ("_fd", "shared", "size")
 
     def __init__(self, fd: int, size: int) -> None:
         self._fd = fd
         self.size = size
+        self.shared: bool = False
+        """Whether its maker may still write to it; see `_memory`."""
 
     def __repr__(self) -> str:
         return f"<Blob {self.size} bytes{' closed' if self._fd < 0 else ''}>"
@@ -67,8 +69,9 @@ class Blob:
                 seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
             except OSError:
                 seals = 0
-            if seals & _seals() != _seals():
+            if ~seals & (fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW):
                 raise WireError("a descriptor came that is no sealed memory file")
+            self.shared = not seals & fcntl.F_SEAL_WRITE
         self.size = os.fstat(fd).st_size
 
     def read(self) -> bytes:
@@ -82,6 +85,10 @@ class Blob:
         except OSError:
             return bytes(_copy(fd, self.size))
 
+    def view(self) -> memoryview:
+        """The content as memory to be read."""
+        return self.map()
+
     def map(self) -> memoryview:
         """The content as writable memory: what is written stays with this process, and costs a page each.
 
@@ -93,6 +100,29 @@ class Blob:
             return memoryview(_mapping(fd, self.size) if self.size else bytearray())
         except OSError:
             return memoryview(_copy(fd, self.size))
+
+
+class Held(Blob):
+    """Bytes that are in no memory file: to be sent in the way that suits their connection, or come in another way."""
+
+    __slots__ = ("content",)
+
+    def __init__(self, content: bytes | bytearray | memoryview) -> None:
+        """Refer to `content`, which must not change until it is sent."""
+        super().__init__(-1, len(content))
+        self.content = content
+
+    def read(self) -> bytes:
+        """The content; a copy if it is not bytes."""
+        return bytes(self.content)
+
+    def view(self) -> memoryview:
+        """The content."""
+        return memoryview(self.content)
+
+    def map(self) -> memoryview:
+        """A copy of the content."""
+        return memoryview(bytearray(self.content))
 
 
 @define

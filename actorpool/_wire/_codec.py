@@ -26,37 +26,52 @@ import msgpack
 from msgpack import ExtType
 
 from . import _natives
-from ._blobs import MAX_BLOBS, Blob, Payload, share
+from ._blobs import MAX_BLOBS, Blob, Held, Payload, share
 from ._faults import DecodeError, EncodeError, WireError
 from ._natives import BUILDERS, READERS, TAG, TAGS, WRITERS, Tag
 from ._pickling import dumps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    Content = bytes | bytearray | memoryview
 
 __all__ = [
+    "HELD_ABOVE",
     "SHARE_ABOVE",
     "Blob",
     "DecodeError",
     "EncodeError",
+    "Held",
     "Payload",
     "WireError",
     "decode",
     "decode_arguments",
     "encode",
     "encode_arguments",
+    "holds_bytes",
+    "is_big",
 ]
 
 SHARE_ABOVE: Final = 1 << 17
 """Longest bytes that travel through the socket, unless told otherwise (inclusive)."""
+HELD_ABOVE: Final = 1 << 14
+"""The same where the connection has a ring for what is longer: picked by feel."""
 
 
-def encode(value: object, *, share_above: int = SHARE_ABOVE, name: str = "the value") -> Payload:
+def encode(
+    value: object,
+    *,
+    share_above: int = SHARE_ABOVE,
+    share: Callable[[Content], Blob | None] = share,
+    name: str = "the value",
+) -> Payload:
     """Encode a value.
 
     Args:
         value: Anything that msgpack, `_natives` or pickle know. It must not change meanwhile.
         share_above: Bytes, buffers and encoded parts longer than this go into blobs, up to `MAX_BLOBS` of them.
+        share: Makes a blob; None where that is not possible.
         name: What an error calls the value.
 
     Raises:
@@ -64,11 +79,15 @@ def encode(value: object, *, share_above: int = SHARE_ABOVE, name: str = "the va
 
     Threads: Any.
     """
-    return _encode(value, share_above, _is_big(value, share_above), False, name)
+    return _encode(value, share_above, share, is_big(value, share_above), False, name)
 
 
 def encode_arguments(
-    args: tuple[object, ...], kwargs: dict[str, object], *, share_above: int = SHARE_ABOVE
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
+    *,
+    share_above: int = SHARE_ABOVE,
+    share: Callable[[Content], Blob | None] = share,
 ) -> Payload:
     """Encode arguments for `decode_arguments`; an `EncodeError` tells the argument, such as `argument 2['lock']`.
 
@@ -76,10 +95,10 @@ def encode_arguments(
     """
     big = False
     for value in args:
-        if _is_big(value, share_above):
+        if is_big(value, share_above):
             big = True
     # One list, and no tuple, which msgpack would ask us about.
-    return _encode([*args, kwargs], share_above, big, True, "the arguments")
+    return _encode([*args, kwargs], share_above, share, big, True, "the arguments")
 
 
 def decode_arguments(payload: Payload) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -116,19 +135,26 @@ def _malformed(error: Exception) -> WireError:
     return WireError(f"a value is malformed: {f'{type(error).__name__}: {error}'[:200]}")
 
 
-def _is_big(value: Any, share_above: int) -> bool:
+def is_big(value: Any, share_above: int) -> bool:
     """Whether the value is to be replaced by a reference at once, rather than after it was packed for nothing."""
     kind = type(value)
     return (kind is bytes or kind is bytearray) and len(value) > share_above
 
 
-def _encode(value: Any, share_above: int, big: bool, arguments: bool, name: str) -> Payload:
+def _encode(
+    value: Any,
+    share_above: int,
+    share: Callable[[Content], Blob | None],
+    big: bool,
+    arguments: bool,
+    name: str,
+) -> Payload:
     try:
         encoder = _idle.pop()
     except IndexError:
         encoder = _Encoder()
     try:
-        payload = encoder.encode(value, share_above, big)
+        payload = encoder.encode(value, share_above, share, big)
     except Exception as error:
         # Pickling runs methods of the user's classes, which raise what they like.
         encoder.reset()
@@ -137,7 +163,7 @@ def _encode(value: Any, share_above: int, big: bool, arguments: bool, name: str)
             f"{path} cannot be sent to another process: {_reason(cause)}", path=path, cause=cause
         ) from cause
     encoder.reset()
-    if len(payload.data) <= _KEPT_BYTES and not payload.blobs and len(_idle) < _KEPT_ENCODERS:
+    if encoder.packed <= _KEPT_BYTES and len(_idle) < _KEPT_ENCODERS:
         _idle.append(encoder)
     return payload
 
@@ -149,13 +175,16 @@ def _reason(error: Exception) -> str:
 class _Encoder:
     """A packer and what belongs to the value in its hands; for one value at a time."""
 
-    __slots__ = ("_blobs", "_objects", "_pack", "_share_above")
+    __slots__ = ("_blobs", "_objects", "_pack", "_share", "_share_above", "packed")
 
     def __init__(self) -> None:
+        self.packed: int = 0
+        """How long the last value was when it was packed."""
         self._pack = msgpack.Packer(default=self._default, strict_types=True).pack
         self._objects: list[object] = []
         self._blobs: list[Blob] = []
         self._share_above = 0
+        self._share: Callable[[Content], Blob | None] = share
 
     def reset(self) -> None:
         if self._objects:
@@ -163,18 +192,22 @@ class _Encoder:
         if self._blobs:
             self._blobs.clear()
 
-    def encode(self, value: object, share_above: int, big: bool) -> Payload:
+    def encode(
+        self, value: object, share_above: int, share: Callable[[Content], Blob | None], big: bool
+    ) -> Payload:
         self._share_above = share_above
+        self._share = share
         try:
             tree = self._pack(self._replaced(value) if big else value)
             # The headers of binaries; where none of these bytes is, there is none.
             binary = len(tree) > share_above or 0xC4 in tree or 0xC5 in tree or 0xC6 in tree
-            if binary and not big and _holds_bytes(value, share_above):
+            if binary and not big and holds_bytes(value, share_above):
                 self.reset()
                 tree = self._pack(self._replaced(value))
         except Exception:
             self.reset()
             tree = self._pack(self._object(value))
+        self.packed = len(tree)
         if not self._objects and not self._blobs and len(tree) <= share_above:
             return Payload(tree)
         return self._envelope(tree)
@@ -196,11 +229,11 @@ class _Encoder:
         self._objects.append(value)
         return _reference(_natives.PICKLED, len(self._objects) - 1)
 
-    def _shared(self, content: bytes | bytearray | memoryview) -> int | None:
+    def _shared(self, content: Content) -> int | None:
         """The number of the blob that holds this; None if it has to go inline."""
         if len(content) <= self._share_above or len(self._blobs) >= MAX_BLOBS:
             return None
-        blob = share(content)
+        blob = self._share(content)
         if blob is None:
             return None
         self._blobs.append(blob)
@@ -251,7 +284,7 @@ def _reference(code: int, at: int) -> ExtType:
     return ExtType(code, at.to_bytes(4, "big"))
 
 
-def _holds_bytes(value: object, above: int) -> bool:
+def holds_bytes(value: object, above: int) -> bool:
     """Whether there is a bytearray, a memoryview, or bytes longer than this."""
     pending = [value]
     while pending:
@@ -276,7 +309,7 @@ def _holds_bytes(value: object, above: int) -> bool:
 
 def _refuse_views(keys: Any) -> None:
     """Of what msgpack packs as bytes, only a memoryview can be in a key or a set; it cannot be replaced there."""
-    if _holds_bytes([*keys], sys.maxsize):
+    if holds_bytes([*keys], sys.maxsize):
         raise TypeError("a memoryview is no key")
 
 
@@ -390,7 +423,7 @@ def _content(part: object, blobs: tuple[Blob, ...], *, writable: bool = False) -
         return bytearray(part) if writable else part
     if type(part) is not int or not 0 <= part < len(blobs):
         raise WireError("an envelope refers to a blob that it does not have")
-    return blobs[part].map()
+    return blobs[part].map() if writable else blobs[part].view()
 
 
 _unpackb: Final = msgpack.unpackb

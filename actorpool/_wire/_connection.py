@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames over one end of a socket pair: many small ones in a write, descriptors beside those that have blobs.
 
-A frame is its length, four bytes big-endian, and its body (`_messages`). Descriptors are passed by SCM_RIGHTS with
+A frame is its length, four bytes big-endian, and its body (`_bodies`). Descriptors are passed by SCM_RIGHTS with
 the first byte of the frame that counts them; so they are there no later than its end, and in the order of frames.
 
 A connection has an owner, which waits for the socket and calls `read` and `flush` on its thread, and any number of
@@ -22,9 +22,11 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from ._blobs import Blob
+from . import _memory
+from ._blobs import Blob, Held, share
+from ._bodies import NoPlaceError, pack, unpack_next
 from ._faults import ConnectionClosed, WireError
-from ._messages import pack, unpack_next
+from ._messages import Ring
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +44,9 @@ _JOINED_BYTES: Final = 1 << 17
 _CHUNK_BYTES: Final = 1 << 18
 _READ_BYTES: Final = 1 << 20
 _WRITE_BYTES: Final = 1 << 20
+# How much can be on its way in a ring; and up to which size a blob goes in the frame when the ring is full.
+_RING_BYTES: Final = 1 << 22
+_INLINE_BYTES: Final = 1 << 17
 
 _MAX_FDS: Final = 253
 _FD_BYTES: Final = array.array("i").itemsize
@@ -71,7 +76,11 @@ class Connection:
         "_lock",
         "_max_frame",
         "_pending_bytes",
+        "_placing",
         "_queue",
+        "_ring",
+        "_ring_made",
+        "_rings",
         "_sock",
         "_unsent",
         "_wake",
@@ -88,6 +97,11 @@ class Connection:
         # Held over calls of the socket, which do not block: `close` on another thread must not give its descriptor
         # away under them. Taken before `_lock`.
         self._io = threading.Lock()
+        # Held while blobs are placed, and until their message is queued: they are taken in their order. Before `_lock`.
+        self._placing = threading.Lock()
+        self._ring: _memory.Ring | None = None
+        self._ring_made = False
+        self._rings: _memory.RingReader | None = None
         self._closed = False
         self._cut = False
         self._queue: deque[tuple[bytes, tuple[Blob, ...]]] = deque()
@@ -121,7 +135,16 @@ class Connection:
         Raises:
             WireError: If the message is longer than `max_frame`; nothing is queued.
         """
-        body, blobs = pack(message)
+        try:
+            woken = self._enqueue(message, *pack(message))
+        except NoPlaceError:
+            with self._placing:
+                woken = self._enqueue(message, *pack(message, self._place))
+        if not woken:
+            self._wake()
+
+    def _enqueue(self, message: Message, body: bytes, blobs: tuple[Blob, ...]) -> bool:
+        """Queue a frame; return whether somebody was told to flush."""
         size = len(body)
         if size > self._max_frame:
             kind = type(message).__name__
@@ -129,7 +152,7 @@ class Connection:
         length = size.to_bytes(4, "big")
         with self._lock:
             if self._closed:
-                return
+                return True
             if size <= _JOINED_BYTES:
                 self._queue.append((length + body, blobs))
             else:
@@ -137,8 +160,30 @@ class Connection:
                 self._queue.append((body, ()))
             self._pending_bytes += size + 4
             woken, self._woken = self._woken, True
-        if not woken:
-            self._wake()
+        return woken
+
+    def _place(self, held: Held) -> Blob | bytes | list[int]:
+        """Find a place for bytes that have none yet: in the ring, in the frame or in a memory file."""
+        if self._closed:
+            return b""
+        if not self._ring_made:
+            self._make_ring()
+        place = None if self._ring is None else self._ring.put(held.content)
+        if place is not None:
+            return [place, held.size]
+        blob = share(held.content) if held.size > _INLINE_BYTES else None
+        return held.read() if blob is None else blob
+
+    def _make_ring(self) -> None:
+        self._ring_made = True
+        made = _memory.Ring.make(_RING_BYTES)
+        if made is not None:
+            self._ring, memory = made
+            message = Ring(memory)
+            if not self._enqueue(message, *pack(message)):
+                # It is told again, when what follows is queued.
+                with self._lock:
+                    self._woken = False
 
     def flush(self) -> bool:
         """Write as much as the socket takes, up to about 1 MiB at a time, so that the owner comes to read as well.
@@ -221,6 +266,8 @@ class Connection:
                             break
                 except WireError as error:
                     self._fail(error)
+            if self._rings is not None:
+                self._rings.free()
             if self._error is not None and not messages:
                 raise type(self._error)(str(self._error))
         return messages
@@ -282,8 +329,14 @@ class Connection:
             end = at + 4 + length
             if end > size:
                 break
-            messages.append(unpack_next(view[at + 4 : end], self._blobs))
+            message = unpack_next(view[at + 4 : end], self._blobs, self._rings)
             at = end
+            if not isinstance(message, Ring):
+                messages.append(message)
+            elif self._rings is None:
+                self._rings = _memory.RingReader(message.memory)
+            else:
+                raise WireError("a second ring came")
         return at
 
     def _fail(self, error: WireError) -> None:
@@ -302,8 +355,12 @@ class Connection:
 
         The owner stops waiting for the socket before: its descriptor may be given to another file at once.
         """
-        with self._io, self._lock:
+        with self._placing, self._io, self._lock:
             self._closed = True
+            for ring in (self._ring, self._rings):
+                if ring is not None:
+                    ring.close()
+            self._ring = self._rings = None
             self._queue.clear()
             self._pending_bytes = 0
             self._unsent = memoryview(b"")

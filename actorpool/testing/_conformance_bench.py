@@ -10,7 +10,7 @@ import contextvars
 import math
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
@@ -206,6 +206,12 @@ class Bench:
         self.losses.append((error, run))
         if self._waiter is not None:
             self._waiter.notify()
+
+    def succeeded(self, inputs: Sequence[Input], results: Sequence[Any]) -> list[Input | None]:
+        """Take down that inputs have ended, in their order; return what takes their slots."""
+        return [
+            self._complete(input, SUCCEEDED, result) for input, result in zip(inputs, results, strict=True)
+        ]
 
     def retire(self) -> None:
         """Take down nothing: a container may want to be replaced at any time."""

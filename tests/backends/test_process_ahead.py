@@ -70,6 +70,16 @@ def test_nobody_waits_behind_an_input_that_takes_long(tmp_path: Path) -> None:
     assert set(range(n)) - {slow} == set(first)
 
 
+def test_no_result_waits_for_an_input_that_takes_long(tmp_path: Path) -> None:
+    n, slow = 300, 200
+    with app.run():
+        options = {"directory": str(tmp_path), "slow": slow}
+        results = alone.map(range(n), kwargs=options, order_outputs=False)
+        assert set(range(slow)) == {next(results) for _ in range(slow)}
+        (tmp_path / "go").touch()
+        assert set(range(slow, n)) == set(results)
+
+
 def test_what_is_cancelled_before_it_begins_never_begins(tmp_path: Path) -> None:
     n = 300
     with app.run():

@@ -16,6 +16,7 @@ from actorpool._core._input import CANCELLED, FAILED, SUCCEEDED
 from actorpool._wire._codec import decode, encode
 from actorpool._wire._errors import decode_error, encode_error
 from actorpool._wire._messages import (
+    VERSION,
     Answer,
     Ask,
     Cancel,
@@ -96,7 +97,7 @@ def test_a_failing_enter_hook_is_told_as_it_was_raised(template: Template) -> No
 
 
 def test_code_that_cannot_be_loaded_is_a_failed_start(worker: Worker) -> None:
-    worker.post(Start(1, "f/1", encode(b"nonsense"), 1, 1.0, None, encode((b"key", 1)), encode({})))
+    worker.post(Start(VERSION, "f/1", encode(b"nonsense"), 1, 1.0, None, encode((b"key", 1)), encode({})))
     assert isinstance(decode_error(worker.wait(StartFailed).error), Exception)
 
 

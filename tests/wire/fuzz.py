@@ -22,10 +22,11 @@ from decimal import Decimal
 from attrs import define, evolve, field
 
 from actorpool._wire._blobs import Payload
+from actorpool._wire._bodies import pack
 from actorpool._wire._codec import decode, encode
 from actorpool._wire._connection import Connection
 from actorpool._wire._faults import WireError
-from actorpool._wire._messages import Answer, Ended, Item, Message, pack
+from actorpool._wire._messages import Answer, Ended, Item, Message
 from tests.wire.values import MESSAGES, socket_pair
 
 MAX_FRAME = 1 << 16

@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 
 from actorpool._wire._blobs import Blob, Payload, share
+from actorpool._wire._bodies import pack
 from actorpool._wire._codec import decode, encode
 from actorpool._wire._connection import Connection, ConnectionClosed
 from actorpool._wire._faults import WireError
-from actorpool._wire._messages import Cancel, Ended, Item, Message, Stopped, pack
+from actorpool._wire._messages import Cancel, Ended, Item, Message, Stopped
 from tests.wire.values import MESSAGES, connected, socket_pair
 
 

@@ -10,23 +10,25 @@ import pytest
 from attrs import evolve
 
 from actorpool._core._input import CANCELLED, FAILED, SUCCEEDED
-from actorpool._wire import _messages
+from actorpool._wire import _bodies, _messages
 from actorpool._wire._blobs import MAX_BLOBS, Blob, Payload, share
+from actorpool._wire._bodies import pack, unpack
 from actorpool._wire._faults import WireError
+from actorpool._wire._memory import Journal
 from actorpool._wire._messages import (
     Call,
     Cancel,
     Credit,
     Ended,
+    Item,
+    Memory,
     Message,
     Output,
     Ready,
     Run,
     Stop,
-    pack,
-    unpack,
 )
-from tests.wire.values import MESSAGES
+from tests.wire.values import ALL_MESSAGES
 
 
 def _blob(content: bytes) -> Blob:
@@ -35,7 +37,7 @@ def _blob(content: bytes) -> Blob:
     return blob
 
 
-@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+@pytest.mark.parametrize("message", ALL_MESSAGES, ids=lambda message: type(message).__name__)
 def test_a_message_arrives_as_it_was_sent(message: Message) -> None:
     body, blobs = pack(message)
 
@@ -43,9 +45,9 @@ def test_a_message_arrives_as_it_was_sent(message: Message) -> None:
 
 
 def test_the_samples_are_of_all_kinds_and_each_kind_has_a_number_of_its_own() -> None:
-    kinds = {type(message) for message in MESSAGES}
+    kinds = {type(message) for message in ALL_MESSAGES}
 
-    assert len(kinds) == len({kind.KIND for kind in kinds}) == len(_messages._LAYOUTS)
+    assert len(kinds) == len({kind.KIND for kind in kinds}) == len(_bodies._LAYOUTS)
 
 
 def test_the_final_states_are_those_of_an_input() -> None:
@@ -89,7 +91,7 @@ def test_payloads_keep_their_blobs_apart() -> None:
         (msgpack.packb([Cancel.KIND, -1]), "field 1 of a Cancel is -1"),
         (msgpack.packb([Credit.KIND, 1, -5]), "field 2 of a Credit is -5"),
         (msgpack.packb([Stop.KIND, float("nan")]), "field 1 of a Stop is nan"),
-        (msgpack.packb([Ready.KIND, 2, 1]), "field 1 of a Ready is 2"),
+        (msgpack.packb([Ready.KIND, 3, 1]), "field 1 of a Ready is 3"),
         (msgpack.packb([Output.KIND, 3, "x"]), "field 1 of a Output is 3"),
         (msgpack.packb([Ended.KIND, 1, 7, b""]), "field 2 of a Ended is 7"),
         (msgpack.packb([Ended.KIND, 1, 4, [b""]]), "payload of a Ended is malformed"),
@@ -105,7 +107,7 @@ def test_what_is_no_message_is_refused(body: bytes, reason: str) -> None:
 
 
 def test_every_end_of_a_message_before_its_end_is_refused() -> None:
-    for message in MESSAGES:
+    for message in ALL_MESSAGES:
         body, _ = pack(message)
         for length in range(len(body)):
             with pytest.raises(WireError):
@@ -119,6 +121,19 @@ def test_blobs_that_do_not_match_are_refused() -> None:
         unpack(body, (_blob(b"four"),))
     with pytest.raises(WireError, match="1 blobs came with a Ended that does not name them"):
         unpack(body, (_blob(b"two"), _blob(b"too")))
+
+
+def test_memory_that_may_be_written_to_comes_as_that_alone() -> None:
+    made = Journal.make(64)
+    assert made is not None
+    body, blobs = pack(Item(1, made[1]))
+    for blob in blobs:
+        blob.verify()
+    with pytest.raises(WireError, match="its sender may change"):
+        unpack(body, blobs)
+    body, blobs = pack(Memory(Payload(b"", (_blob(b"sealed"),))))
+    with pytest.raises(WireError, match="its sender may not change"):
+        unpack(body, blobs)
 
 
 def test_a_field_of_a_wrong_type_is_the_senders_error() -> None:

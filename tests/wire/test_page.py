@@ -10,7 +10,7 @@ from attrs import fields
 
 from actorpool._wire import _messages, _natives
 from actorpool._wire._messages import Message
-from tests.wire.values import MESSAGES
+from tests.wire.values import ALL_MESSAGES
 
 PAGE = Path(__file__).parents[2] / "docs" / "wire.md"
 _ROW = re.compile(r"^\| (\d+) \| (.*?) \| (.*?) ?\|$", re.MULTILINE)
@@ -21,7 +21,7 @@ def test_the_page_lists_every_message_with_its_fields() -> None:
         (int(kind), name, text) for kind, name, text in _ROW.findall(PAGE.read_text("utf-8")) if "`" in name
     }
 
-    assert {(one.KIND, f"`{type(one).__name__}`", _fields(type(one))) for one in MESSAGES} == shown
+    assert {(one.KIND, f"`{type(one).__name__}`", _fields(type(one))) for one in ALL_MESSAGES} == shown
 
 
 def test_the_page_lists_every_extension() -> None:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from hypothesis import strategies as st
 
+from actorpool._wire._batches import batch
 from actorpool._wire._blobs import Payload
 from actorpool._wire._connection import Connection
 from actorpool._wire._messages import (
@@ -22,12 +23,16 @@ from actorpool._wire._messages import (
     CloseStream,
     Credit,
     Ended,
+    Ends,
     Item,
+    Memory,
     Message,
     Output,
     Ready,
     Record,
+    Ring,
     Run,
+    Runs,
     Start,
     StartFailed,
     Stop,
@@ -41,6 +46,8 @@ MESSAGES: tuple[Message, ...] = (
     Start(VERSION, "f/2", Payload(b""), 1, 0.0, None, Payload(b"ids"), Payload(b"levels")),
     Run(1, 0, Payload(b"arguments"), Payload(b"context"), "fc-1", 0, 1, 10),
     Run((1 << 64) - 1, 7, Payload(b"arguments"), None, "fc-2", 3, 2, None),
+    Runs(5, 0, batch([b"\x01", b"\x02"]), Payload(b"context"), "fc-1", 0, 1),
+    Runs(7, 0, batch([]), None, "fc-2", 3, 2),
     Cancel(1),
     Credit(1, 100),
     CloseStream(1),
@@ -49,6 +56,8 @@ MESSAGES: tuple[Message, ...] = (
     Ready(VERSION, 4711),
     StartFailed(Payload(b"error")),
     Ended(1, 5, Payload(b"error")),
+    Ends(batch([b"\x01", b"\xc0", b"\x02", b"\xc2"])),
+    Memory(Payload(b"")),
     Item(1, Payload(b"item")),
     Output(2, "a line, with bytes that are no text: \udcff"),
     Record(Payload(b"record")),
@@ -59,6 +68,9 @@ MESSAGES: tuple[Message, ...] = (
     Withdraw(number=3),
     Withdrawn(number=2),
 )
+
+# With that which is between connections alone.
+ALL_MESSAGES: tuple[Message, ...] = (*MESSAGES, Ring(Payload(b"")))
 
 _ZONES = st.one_of(
     st.none(),
