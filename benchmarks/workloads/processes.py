@@ -132,13 +132,19 @@ def close_peers() -> None:
     """End the processes that peers keep for a next time."""
     for name in ("joblib.externals.loky", "loky"):
         if name in sys.modules:
-            sys.modules[name].get_reusable_executor().shutdown(wait=True)
+            # As it is, whoever made it; by default it would be replaced by one like the call's arguments.
+            executor = sys.modules[name].get_reusable_executor(max_workers=PROCESSES, reuse=True)
+            # That of joblib's has folders of shared memory as well.
+            getattr(executor, "terminate", executor.shutdown)(kill_workers=True)
     # There is no public way to end these; Python's own tests do it so.
     for name, module in list(sys.modules.items()):
         if name == "multiprocessing.forkserver":
             module._forkserver._stop()
-        elif name == "multiprocessing.resource_tracker":
-            module._resource_tracker._stop()
+        elif name.endswith((".resource_tracker", ".stdlib_py314_resource_tracker")):
+            # Python's, and that of each loky: what the executors had, they have given back.
+            tracker = getattr(module, "_resource_tracker", None)
+            if tracker is not None:
+                tracker._stop()
 
 
 def register(name: str, body: Callable[[Any], Any], values: Callable[[int], list[Any]]) -> None:
