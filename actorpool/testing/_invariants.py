@@ -4,6 +4,8 @@
 A function looks at the ledger, which says what happened, and at the pool, which says what it believes; it returns
 what is wrong, in words, or None. `DATA` are asked after every step of the data path, `CONTROL` after every other,
 `STILL` at every instant at which nothing is left to be done, before the clock moves, `END` after the app has closed.
+Those of `STILL` are about what the actors and the containers make of a step of the pool, which takes them steps of
+their own: an input that has a slot is on its way to its container, a request for attention on its way to its actor.
 What can only be seen while a step is written down, the ledger says itself, under these names:
 `each_input_has_one_outcome`, `each_attempt_runs_once`, `no_slot_above_max_inputs`, `oldest_pending_first`,
 `only_ready_containers_take_inputs`, `limits_hold`, `a_container_stops_once`, `a_closed_pool_accepts_nothing`,
@@ -16,6 +18,7 @@ gives the same log is for whoever runs it twice.
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Final
 
 from actorpool._core import _effects as fx
@@ -60,6 +63,71 @@ def running_and_pending_are_what_the_pool_says(ledger: Ledger, pool: Pool) -> st
         f"the pool says that {pool.running} inputs run and {pool.pending} are pending; "
         f"it is {len(ledger.running)} and {waiting}"
     )
+
+
+# What `counts` says, in the order in which `_amounts` counts it.
+_STATISTICS: Final = (
+    "containers",
+    "starting",
+    "ready",
+    "idle",
+    "draining",
+    "running",
+    "abandoned",
+    "pending",
+    "free_slots",
+    "arrived",
+    "refused",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "timed_out",
+    "starts",
+)
+_said: Final = attrgetter(*_STATISTICS)
+
+
+def _amounts(ledger: Ledger) -> tuple[int, ...]:
+    phases = list(ledger.phases.values())
+    starting, ready = phases.count(Phase.STARTING), phases.count(Phase.READY)
+    busy = [
+        slots
+        for container, slots in ledger.slots.items()
+        if slots and ledger.phases[container] is Phase.READY
+    ]
+    outcomes, running = ledger.outcomes, ledger.running
+    return (
+        len(phases),
+        starting,
+        ready,
+        ready - len(busy),
+        len(phases) - starting - ready,
+        len(running),
+        sum(input not in ledger.open for input in running),
+        len(ledger.pending) + len(ledger.delayed),
+        ready * ledger.max_inputs - sum(map(len, busy)),
+        len(ledger.open) + sum(outcomes),
+        ledger.refused,
+        outcomes[SUCCEEDED],
+        outcomes[FAILED],
+        outcomes[CANCELLED],
+        outcomes[TIMED_OUT],
+        ledger.started,
+    )
+
+
+def statistics_are_true(ledger: Ledger, pool: Pool) -> str | None:
+    """Every count is the truth."""
+    counts = pool.counts(ledger.clock())
+    expected, said = _amounts(ledger), _said(counts)
+    if expected == said:
+        return None
+    differing = (
+        f"{name} is {amount}, and statistics say {found}"
+        for name, amount, found in zip(_STATISTICS, expected, said, strict=True)
+        if amount != found
+    )
+    return next(differing)
 
 
 def containers_are_within_max(ledger: Ledger, pool: Pool) -> str | None:
@@ -121,35 +189,6 @@ def closing_waits_for_what_was_accepted(ledger: Ledger, pool: Pool) -> str | Non
 
 
 # -- when nothing is left to be done -----------------------------------------------------------------------------
-
-
-def statistics_are_true(ledger: Ledger, pool: Pool) -> str | None:
-    """Every count is the truth."""
-    counts = pool.counts(ledger.clock())
-    phases = list(ledger.phases.values())
-    ready = [container for container, phase in ledger.phases.items() if phase is Phase.READY]
-    expected = {
-        "containers": len(phases),
-        "starting": phases.count(Phase.STARTING),
-        "ready": len(ready),
-        "idle": sum(not ledger.slots[container] for container in ready),
-        "draining": phases.count(Phase.DRAINING) + phases.count(Phase.STOPPING),
-        "running": len(ledger.running),
-        "abandoned": sum(input not in ledger.open for input in ledger.running),
-        "pending": len(ledger.pending) + len(ledger.delayed),
-        "free_slots": sum(ledger.max_inputs - len(ledger.slots[container]) for container in ready),
-        "arrived": len(ledger.open) + sum(ledger.outcomes),
-        "refused": ledger.refused,
-        "succeeded": ledger.outcomes[SUCCEEDED],
-        "failed": ledger.outcomes[FAILED],
-        "cancelled": ledger.outcomes[CANCELLED],
-        "timed_out": ledger.outcomes[TIMED_OUT],
-        "starts": ledger.started,
-    }
-    for name, amount in expected.items():
-        if getattr(counts, name) != amount:
-            return f"{name} is {amount}, and statistics say {getattr(counts, name)}"
-    return None
 
 
 def no_request_for_attention_is_forgotten(ledger: Ledger, pool: Pool) -> str | None:
@@ -243,6 +282,7 @@ def each_accepted_input_has_an_outcome(ledger: Ledger, pool: Pool) -> str | None
 DATA: Final[tuple[Invariant, ...]] = (
     a_free_slot_and_a_pending_input_never_coexist,
     running_and_pending_are_what_the_pool_says,
+    statistics_are_true,
 )
 CONTROL: Final[tuple[Invariant, ...]] = (
     *DATA,
@@ -253,7 +293,6 @@ CONTROL: Final[tuple[Invariant, ...]] = (
     closing_waits_for_what_was_accepted,
 )
 STILL: Final[tuple[Invariant, ...]] = (
-    statistics_are_true,
     no_request_for_attention_is_forgotten,
     no_container_idles_past_its_window,
     whoever_waits_is_waited_for,
