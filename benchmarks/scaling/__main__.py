@@ -7,6 +7,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -42,9 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     seeds = options.seed or (EVALUATION_SEEDS[:1] if options.quick else EVALUATION_SEEDS)
     policies = OWN if options.own else {**OWN, **PEERS}
     begin = time.perf_counter()
-    comparisons = compare(
-        policies, PlainReading(), lambda seed: scenarios(seed, quick=options.quick), seeds, progress=_progress
-    )
+    draw = partial(scenarios, quick=options.quick)
+    comparisons = compare(policies, PlainReading(), draw, seeds, jobs=options.jobs, progress=_progress)
     _progress("")
     about = f"seeds {', '.join(map(str, seeds))} ({_kind(seeds)}), {time.perf_counter() - begin:.0f} s"
     print(about, end="\n\n")
@@ -52,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for comparison in comparisons[: len(SHIPPED)]:
         print(table(comparison), end="\n\n")
     if options.results is not None:
-        chosen = compare({name: OWN[name] for name in SHIPPED}, PlainReading(), scenarios, DEVELOPMENT_SEEDS)
+        shipped = {name: OWN[name] for name in SHIPPED}
+        chosen = compare(shipped, PlainReading(), draw, DEVELOPMENT_SEEDS, jobs=options.jobs)
         options.results.mkdir(parents=True, exist_ok=True)
         (options.results / "RESULTS.md").write_text(document(comparisons, chosen, _kind(seeds)), "utf-8")
         for measure, name in (("mean wait", "front-mean.svg"), ("p99 wait", "front-p99.svg")):
@@ -90,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="few scenarios, and one seed")
     parser.add_argument("--own", action="store_true", help="without the peers")
     parser.add_argument("--events", action="store_true", help="how long a million events take")
+    parser.add_argument("--jobs", type=int, default=1, help="how many seeds at a time; default 1")
     parser.add_argument("--results", type=Path, help="write RESULTS.md and the pictures into this folder")
     return parser
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from functools import partial
 from typing import Final
 
 from attrs import define, field, frozen
@@ -12,16 +15,40 @@ from attrs import define, field, frozen
 from actorpool._core._scaling import PolicyChoice
 from actorpool.simulate import Report, Trace, simulate
 
-__all__ = ["MEASURES", "Comparison", "Interval", "compare", "interval"]
+__all__ = ["MEASURES", "Comparison", "Figures", "Interval", "compare", "interval"]
 
 # Waits are compared with a millisecond added to both: without it, who never waits would be infinitely better.
 _GRAIN_S: Final = 0.001
 
-MEASURES: Final[dict[str, Callable[[Report], float]]] = {
-    "cost": lambda report: report.container_seconds,
-    "mean wait": lambda report: report.wait_mean_s + _GRAIN_S,
-    "p99 wait": lambda report: report.wait_p99_s + _GRAIN_S,
-    "starts": lambda report: report.starts + 1,
+
+@frozen
+class Figures:
+    """What is compared of a simulation."""
+
+    container_seconds: float
+    wait_mean_s: float
+    wait_p99_s: float
+    starts: int
+    overruled: int
+    violations: int
+
+    @classmethod
+    def of(cls, report: Report) -> Figures:
+        return cls(
+            report.container_seconds,
+            report.wait_mean_s,
+            report.wait_p99_s,
+            report.starts,
+            report.overruled,
+            sum(report.violations.values()),
+        )
+
+
+MEASURES: Final[dict[str, Callable[[Figures], float]]] = {
+    "cost": lambda figures: figures.container_seconds,
+    "mean wait": lambda figures: figures.wait_mean_s + _GRAIN_S,
+    "p99 wait": lambda figures: figures.wait_p99_s + _GRAIN_S,
+    "starts": lambda figures: figures.starts + 1,
 }
 # Student's t for 95 %, by degrees of freedom.
 _STUDENT: Final = (math.inf, 12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
@@ -58,21 +85,21 @@ class Comparison:
     """What one policy did in every scenario and for every seed, beside the yardstick."""
 
     name: str
-    reports: dict[tuple[str, int], tuple[Report, Report]] = field(factory=dict)
-    """`{(scenario, seed): (its report, the yardstick's)}`."""
+    figures: dict[tuple[str, int], tuple[Figures, Figures]] = field(factory=dict)
+    """`{(scenario, seed): (its own, the yardstick's)}`."""
 
     def ratio(self, measure: str, scenario: str, seed: int) -> float:
         of = MEASURES[measure]
-        report, yardstick = self.reports[scenario, seed]
-        return of(report) / of(yardstick)
+        own, yardstick = self.figures[scenario, seed]
+        return of(own) / of(yardstick)
 
     @property
     def scenarios(self) -> list[str]:
-        return list(dict.fromkeys(scenario for scenario, _ in self.reports))
+        return list(dict.fromkeys(scenario for scenario, _ in self.figures))
 
     @property
     def seeds(self) -> list[int]:
-        return list(dict.fromkeys(seed for _, seed in self.reports))
+        return list(dict.fromkeys(seed for _, seed in self.figures))
 
     def in_scenario(self, measure: str, scenario: str) -> float:
         """Return the geometric mean over seeds."""
@@ -90,38 +117,53 @@ class Comparison:
         """Return the ratio to another policy on the same seeds."""
         return interval([self.of_seed(measure, seed) / other.of_seed(measure, seed) for seed in self.seeds])
 
-    def mean_of(self, value: Callable[[Report], float], scenario: str, *, yardstick: bool = False) -> float:
-        """Return the mean over seeds of a figure of the reports themselves."""
-        values = [value(self.reports[scenario, seed][yardstick]) for seed in self.seeds]
+    def mean_of(self, value: Callable[[Figures], float], scenario: str, *, yardstick: bool = False) -> float:
+        """Return the mean over seeds of a figure itself."""
+        values = [value(self.figures[scenario, seed][yardstick]) for seed in self.seeds]
         return math.fsum(values) / len(values)
 
     @property
     def violations(self) -> int:
-        return sum(sum(report.violations.values()) for report, _ in self.reports.values())
+        return sum(own.violations for own, _ in self.figures.values())
 
     @property
     def overruled(self) -> int:
-        return sum(report.overruled for report, _ in self.reports.values())
+        return sum(own.overruled for own, _ in self.figures.values())
 
 
 def compare(
     policies: Mapping[str, PolicyChoice],
     yardstick: PolicyChoice,
     draw: Callable[[int], Iterable[tuple[str, Trace]]],
-    seeds: Iterable[int],
+    seeds: Sequence[int],
     *,
+    jobs: int = 1,
     progress: Callable[[str], object] = lambda words: None,
 ) -> list[Comparison]:
-    """Simulate every policy in every scenario of every seed."""
+    """Simulate every policy in every scenario of every seed, as many seeds at a time as there are jobs."""
     comparisons = [Comparison(name) for name in policies]
-    for seed in seeds:
-        for scenario, trace in draw(seed):
-            base = simulate(trace, policy=yardstick, label="plain reading")
-            for comparison, policy in zip(comparisons, policies.values(), strict=True):
-                progress(f"seed {seed}, {scenario}, {comparison.name}")
-                report = simulate(trace, policy=policy, label=comparison.name)
-                comparison.reports[scenario, seed] = (report, base)
+    of_seed = partial(_of_seed, dict(policies), yardstick, draw)
+    with ProcessPoolExecutor(jobs) if jobs > 1 else nullcontext() as executor:
+        for count, rows in enumerate(executor.map(of_seed, seeds) if executor else map(of_seed, seeds)):
+            progress(f"{count + 1} of {len(seeds)} seeds")
+            for comparison, row in zip(comparisons, rows, strict=True):
+                comparison.figures |= row
     return comparisons
+
+
+def _of_seed(
+    policies: Mapping[str, PolicyChoice],
+    yardstick: PolicyChoice,
+    draw: Callable[[int], Iterable[tuple[str, Trace]]],
+    seed: int,
+) -> list[dict[tuple[str, int], tuple[Figures, Figures]]]:
+    """Return the figures of every policy, in their order."""
+    rows: list[dict[tuple[str, int], tuple[Figures, Figures]]] = [{} for _ in policies]
+    for scenario, trace in draw(seed):
+        base = Figures.of(simulate(trace, policy=yardstick))
+        for row, policy in zip(rows, policies.values(), strict=True):
+            row[scenario, seed] = (Figures.of(simulate(trace, policy=policy)), base)
+    return rows
 
 
 def _geometric(values: Iterable[float]) -> float:

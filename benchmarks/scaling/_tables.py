@@ -40,9 +40,9 @@ def table(one: Comparison) -> str:
     for name in one.scenarios:
         cells = [f"{one.in_scenario(measure, name):.3f}" for measure in MEASURES]
         for value, scale in (
-            (lambda report: report.wait_mean_s, 1e3),
-            (lambda report: report.wait_p99_s, 1e3),
-            (lambda report: report.starts, 1),
+            (lambda figures: figures.wait_mean_s, 1e3),
+            (lambda figures: figures.wait_p99_s, 1e3),
+            (lambda figures: figures.starts, 1),
         ):
             cells += [f"{scale * one.mean_of(value, name, yardstick=which):,.1f}" for which in (True, False)]
         lines.append(_row([name, *cells]))
@@ -120,7 +120,7 @@ def _goals(one: Comparison) -> str:
 
 def _late(one: Comparison, name: str) -> tuple[float, float]:
     its, plain = (
-        one.mean_of(lambda report: report.wait_p99_s, name, yardstick=which) for which in (False, True)
+        one.mean_of(lambda figures: figures.wait_p99_s, name, yardstick=which) for which in (False, True)
     )
     return (its - plain) / plain if plain else 0.0, its - plain
 
@@ -142,7 +142,7 @@ def _window_goals(one: Comparison) -> str:
     lines = [_row(["in every scenario", "goal", "worst", "", "worst seed"]), _row(["---"] * 5)]
     for measure, goal in (("cost", 1.00), ("mean wait", 1.02), ("p99 wait", 1.02)):
         worst, where = max((one.in_scenario(measure, name), name) for name in one.scenarios)
-        alone = max((one.ratio(measure, name, seed), name, seed) for name, seed in one.reports)
+        alone = max((one.ratio(measure, name, seed), name, seed) for name, seed in one.figures)
         verdict = _verdict(round(worst, 3) <= goal)
         lines.append(
             _row(

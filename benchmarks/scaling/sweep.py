@@ -14,9 +14,8 @@ from attrs import evolve
 
 from actorpool._core._adaptive import AdaptivePolicy
 from actorpool._core._tuning import Tuning
-from actorpool.simulate import simulate
 
-from ._compare import MEASURES, Comparison
+from ._compare import MEASURES, compare
 from ._scenarios import DEVELOPMENT_SEEDS, scenarios
 from .peers import PlainReading
 
@@ -37,6 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling.sweep", description=__doc__)
     parser.add_argument("constants", nargs="*", metavar="CONSTANT=VALUE,VALUE")
     parser.add_argument("--seeds", type=int, default=2, help="how many of the development seeds; default 2")
+    parser.add_argument("--jobs", type=int, default=1, help="how many seeds at a time; default 1")
     options = parser.parse_args()
     values = dict(_read(word) for word in options.constants) or VALUES
     base = Tuning()
@@ -47,17 +47,12 @@ def main() -> int:
                 changed: dict[str, Any] = {name: value}
                 policies[f"{name} = {value:g}"] = AdaptivePolicy(tuning=evolve(base, **changed))
     seeds = DEVELOPMENT_SEEDS[: options.seeds]
-    drawn = [(name, seed, trace) for seed in seeds for name, trace in scenarios(seed)]
-    plain = [simulate(trace, policy=PlainReading()) for _, _, trace in drawn]
     print(f"| development seeds 1 to {options.seeds} | {' | '.join(MEASURES)} | worst cost |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for name, policy in policies.items():
-        one = Comparison(name)
-        for (scenario, seed, trace), yardstick in zip(drawn, plain, strict=True):
-            one.reports[scenario, seed] = (simulate(trace, policy=policy), yardstick)
+    for one in compare(policies, PlainReading(), scenarios, seeds, jobs=options.jobs):
         cost, where = max((one.in_scenario("cost", scenario), scenario) for scenario in one.scenarios)
         cells = [f"{one.overall(measure).mean:.3f}" for measure in MEASURES]
-        print(f"| {name} | {' | '.join(cells)} | {cost:.2f} {where} |", flush=True)
+        print(f"| {one.name} | {' | '.join(cells)} | {cost:.2f} {where} |", flush=True)
     return 0
 
 

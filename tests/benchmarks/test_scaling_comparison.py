@@ -52,9 +52,9 @@ def test_a_policy_against_itself_is_one_in_everything(comparisons: list[Comparis
     assert (["even", "burst"], [1, 2], 0, 0) == (same.scenarios, same.seeds, same.violations, same.overruled)
 
 
-def test_ratios_are_those_of_the_reports(comparisons: list[Comparison]) -> None:
+def test_ratios_are_those_of_the_figures(comparisons: list[Comparison]) -> None:
     dask = comparisons[2]
-    its, plain = dask.reports["burst", 1]
+    its, plain = dask.figures["burst", 1]
     assert its.container_seconds / plain.container_seconds == dask.ratio("cost", "burst", 1)
     assert (its.wait_mean_s + 0.001) / (plain.wait_mean_s + 0.001) == dask.ratio("mean wait", "burst", 1)
 
@@ -65,6 +65,15 @@ def test_tables_have_a_line_for_each_policy_and_for_each_scenario(comparisons: l
     page = document(comparisons, comparisons[:2], "fresh")
     assert "fresh seeds 1, 2. Constants were chosen with the development seeds 1, 2 alone" in page
     assert "| violations | 0 | 0 | 0 | reached |" in page
+
+
+def test_processes_find_the_same(comparisons: list[Comparison]) -> None:
+    policies: dict[str, PolicyChoice] = {"WindowPolicy": WindowPolicy(), "AdaptivePolicy": AdaptivePolicy()}
+    counted: list[str] = []
+    assert comparisons[:2] == compare(
+        policies, PlainReading(), drawn, [1, 2], jobs=2, progress=counted.append
+    )
+    assert ["1 of 2 seeds", "2 of 2 seeds"] == counted
 
 
 def test_a_policy_against_another_is_compared_seed_by_seed(comparisons: list[Comparison]) -> None:
