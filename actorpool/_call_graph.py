@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from actorpool._actors._identity import CallIdentity
     from actorpool._core._input import Input
 
-__all__ = ["graph_of"]
+__all__ = ["graph_of", "graph_of_async"]
 
 _STATUS: Final = {
     SUCCEEDED: InputStatus.SUCCESS,
@@ -46,6 +46,16 @@ def graph_of(inputs: Iterable[Input]) -> list[InputInfo]:
             roots[node.root] = None
             infos.append(_tree_of(node.root))
     return infos
+
+
+async def graph_of_async(inputs: Iterable[Input]) -> list[InputInfo]:
+    """Do the same, and block the running loop for nothing: not for an answer of another process either."""
+    inputs = tuple(inputs)
+    if inputs and inputs[0].target.is_far:
+        from ._parent import parent
+
+        return await parent().graph_of_async(inputs[0])
+    return graph_of(inputs)
 
 
 def _tree_of(root: CallNode) -> InputInfo:

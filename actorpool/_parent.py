@@ -7,8 +7,8 @@ outcome come back as those of an input in a container do, and are put into the r
 from whoever takes it out of `_live` first: the message, or its cancellation here.
 
 An input that is only called is not waited for until its outcome: a refusal comes as that. What is spawned is
-accepted when the question "spawn" is answered. A thread blocks for an answer, and the loop's thread as well, which
-hears nothing else meanwhile: the parent answers at once.
+accepted when the question "spawn" is answered. A thread blocks for an answer, save that `spawn.aio` and
+`get_call_graph.aio` wait for theirs. The loop's thread hears nothing else while it blocks: the parent answers at once.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
+from contextlib import contextmanager
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +29,7 @@ from actorpool._backends._inside import port
 from actorpool._backends._variables import pack_context
 from actorpool._backends._workload import Target
 from actorpool._core._input import CANCELLED, FAILED, NEW, PENDING, SUCCEEDED, Input
+from actorpool._host._base import current_host
 from actorpool._wire._codec import decode, encode, encode_arguments
 from actorpool._wire._errors import decode_error
 from actorpool._wire._faults import EncodeError, WireError
@@ -50,11 +52,12 @@ from ._binding import Binding
 from .call import FunctionCall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from actorpool._backends._inside import Port
     from actorpool._core._config import Limits
     from actorpool._core._container import Container
+    from actorpool._host._base import Waiter
 
     from ._binding import Source
     from .call_graph import InputInfo
@@ -82,6 +85,13 @@ class FarPool(Way):
             self._parent.spawn(self, (input,), many=False)
         else:
             self._parent.call(self, input, CALLED)
+
+    async def submit_async(self, input: Input) -> None:
+        """Do the same without blocking the running loop."""
+        if input.spawned:
+            await self._parent.spawn_async(self, input)
+        else:
+            self.submit(input)
 
     def submit_many(self, inputs: Sequence[Input]) -> int:
         """Hand `inputs` to the pool in order; those of a map wait there for room."""
@@ -131,6 +141,8 @@ class FarPool(Way):
 class _Question:
     """One question, and its answer."""
 
+    waiter: Waiter | None = None
+    """Whom to notify of it, where no thread is blocked for it."""
     answered: threading.Event = field(factory=threading.Event, init=False)
     answer: Answer | None = field(default=None, init=False)
 
@@ -195,21 +207,32 @@ class Parent:
             InvalidError: If one cannot be sent: none is.
             ResourceExhaustedError: If there is no room, unless there are `many`.
         """
+        with self._spawning(pool, inputs) as accepted:
+            accepted[0] = int(self.ask("spawn", (call_id_of(inputs[0]), many)))
+        return accepted[0]
+
+    async def spawn_async(self, pool: FarPool, input: Input) -> None:
+        """Send a spawned input of a call of its own; the running loop goes on meanwhile. See `spawn`."""
+        with self._spawning(pool, (input,)) as accepted:
+            accepted[0] = int(await self._ask_async("spawn", (call_id_of(input), False)))
+
+    @contextmanager
+    def _spawning(self, pool: FarPool, inputs: Sequence[Input]) -> Iterator[list[int]]:
+        """Send `inputs`; what is put into the list says how many were accepted, the others are taken back."""
         messages = [self._message(pool, input, SPAWNED) for input in inputs]
         identity = identity_of(inputs[0])
-        accepted = 0
+        accepted = [0]
         try:
             for input, message in zip(inputs, messages, strict=True):
                 self._port.shielded(self._send, pool, input, message)
             if identity.value not in self._kept:
                 self._kept.add(identity.value)
                 _when_gone(identity, self._forget, "forget call", identity.value)
-            accepted = int(self.ask("spawn", (identity.value, many)))
+            yield accepted
         finally:
-            for input, message in zip(inputs[accepted:], messages[accepted:], strict=True):
+            for input, message in zip(inputs[accepted[0] :], messages[accepted[0] :], strict=True):
                 self._live.pop(message.number, None)
                 input.state = NEW
-        return accepted
 
     def _message(self, pool: FarPool, input: Input, mode: int) -> Call:
         caller = None if input.parent is None else self._port.number_of(input.parent)
@@ -317,6 +340,11 @@ class Parent:
         graph: list[InputInfo] = self.ask("graph", call_id_of(input))
         return graph
 
+    async def graph_of_async(self, input: Input) -> list[InputInfo]:
+        """Do the same; the running loop goes on meanwhile."""
+        graph: list[InputInfo] = await self._ask_async("graph", call_id_of(input))
+        return graph
+
     def _forget(self, question: str, what: object) -> None:
         if isinstance(what, str):
             self._kept.discard(what)
@@ -339,6 +367,21 @@ class Parent:
             self._port.wait(asked.answered)
         finally:
             self._questions.pop(number, None)
+        return self._answer_to(asked)
+
+    async def _ask_async(self, question: str, value: object) -> Any:
+        """Return the answer, or raise what it says was raised; the running loop goes on meanwhile."""
+        number = next(self._numbers)
+        waiter = current_host().bridge.waiter()
+        asked = self._questions[number] = _Question(waiter)
+        try:
+            self._port.tell(Ask(number, question, encode(value)))
+            await waiter.wait()
+        finally:
+            self._questions.pop(number, None)
+        return self._answer_to(asked)
+
+    def _answer_to(self, asked: _Question) -> Any:
         assert asked.answer is not None
         if asked.answer.state != SUCCEEDED:
             raise decode_error(asked.answer.value)
@@ -355,6 +398,8 @@ class Parent:
             if asked is not None:
                 asked.answer = message
                 asked.answered.set()
+                if asked.waiter is not None:
+                    asked.waiter.notify()
                 return
         pool, input = self._live.pop(message.number, (None, None))
         self._feeds.pop(message.number, None)

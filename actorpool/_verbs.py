@@ -122,8 +122,14 @@ class Spawn(Verb, Generic[P, R_co]):
         return FunctionCall(binding.dispatcher, (input,))
 
     async def aio(self, *args: P.args, **kwargs: P.kwargs) -> FunctionCall[R_co]:
-        """Do the same; this never waits."""
-        return self(*args, **kwargs)
+        """Do the same; this waits for nothing but, in a process container, the answer of the app's process.
+
+        Cancellation: While it waits there, the input may have been accepted, and goes on.
+        """
+        binding = self._bind_one("spawn")
+        input = new_input(binding.target, args, kwargs, spawned=True)
+        await binding.dispatcher.submit_async(input)
+        return FunctionCall(binding.dispatcher, (input,))
 
 
 class MapResults(Generic[R_co]):

@@ -22,7 +22,7 @@ from actorpool._host._bridge import ThreadWaiter
 from actorpool.exception import InvalidError, NotFoundError, OutputExpiredError
 
 from ._binding import check_blocking, outcome_of
-from ._call_graph import graph_of
+from ._call_graph import graph_of, graph_of_async
 from ._known_calls import known_calls
 from ._race import Race
 
@@ -212,8 +212,10 @@ class _GetCallGraph:
         return graph_of(call._inputs)
 
     async def aio(self) -> list[InputInfo]:
-        """Do the same; this never waits."""
-        return self()
+        """Do the same; this waits for nothing but, in a process container, the answer of the app's process."""
+        call = self._call
+        call._range(0, None)
+        return await graph_of_async(call._inputs)
 
 
 class _Gather:

@@ -44,6 +44,10 @@ class Way(ABC):
             DeadlockError: If only the caller's own ancestors hold the slots the input needs.
         """
 
+    async def submit_async(self, input: Input) -> None:
+        """Do the same, and block the running loop for nothing: not for an answer of another process either."""
+        self.submit(input)
+
     @abstractmethod
     def submit_many(self, inputs: Sequence[Input]) -> int:
         """Hand `inputs` to the pool in order; return how many it accepted before a limit was reached."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -82,6 +83,28 @@ def do_take_over(call: modal.FunctionCall[int]) -> int:
 
 async def ado_take_over(call: modal.FunctionCall[int]) -> int:
     return await call.get.aio()
+
+
+async def ado_ask_beside_others(verb: str, folder: str) -> Any:
+    """Ask the app's process while its loop is blocked, until another task of this one has got on."""
+    first = await slow_double.spawn.aio(4)
+
+    async def get_on() -> None:
+        for _ in range(3):
+            await asyncio.sleep(0.001)
+        Path(folder, "got on").touch()
+
+    Path(folder, "ready").touch()
+    while not Path(folder, "blocked").exists():
+        await asyncio.sleep(0.001)
+    getting_on = asyncio.create_task(get_on())
+    if verb == "spawn":
+        call = await slow_double.spawn.aio(5)
+        result: Any = await call.get.aio()
+    else:
+        result = len(await first.get_call_graph.aio())
+    await getting_on
+    return result
 
 
 async def ado_own_call() -> modal.FunctionCall[Any]:

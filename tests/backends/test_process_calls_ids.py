@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import pickle
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import actorpool as modal
+from tests.api.support import sleep
 from tests.backends import calling_app as users
 from tests.backends.calling_app import app
 
@@ -36,6 +39,26 @@ def test_ids_and_context_are_those_of_the_caller(run: Run) -> None:
     assert input_id == f"in-{spawned[3:]}-0"
     assert ("Bob", "Ada") == (name, later)
     assert 4 == len({outer, spawned, other, input_id})
+
+
+@pytest.mark.parametrize(("verb", "expected"), [("spawn", 10), ("graph", 1)])
+def test_asking_the_apps_process_holds_up_no_other_task_of_a_container(
+    run: Run, tmp_path: Path, verb: str, expected: int
+) -> None:
+    async def main() -> Any:
+        async with app.run():
+            call = await users.run_async.spawn.aio("ask_beside_others", verb, str(tmp_path))
+            while not (tmp_path / "ready").exists():
+                await sleep(0.005)
+            (tmp_path / "blocked").touch()
+            until = time.monotonic() + 30
+            while not (tmp_path / "got on").exists():
+                assert time.monotonic() < until
+                # This loop stands still meanwhile.
+                time.sleep(0.002)
+            return await call.get.aio()
+
+    assert expected == run(main)
 
 
 def test_a_call_is_found_here_by_the_id_that_a_container_told(run: Run) -> None:
