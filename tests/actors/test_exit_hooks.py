@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+import trio
 
 import actorpool as modal
 from actorpool._host._base import Event, current_host
@@ -247,6 +248,33 @@ def test_exit_hooks_run_also_when_the_body_is_cancelled(run_virtually: Run) -> N
         assert "not running" in repr(app)
 
     run_virtually(main)
+
+
+def test_all_exit_hooks_run_when_trio_ends_with_the_app_open() -> None:
+    """Trio cancels at every checkpoint, which would cut off whatever is not shielded from that."""
+    app = modal.App("my-app")
+    log = Log()
+
+    @app.cls()
+    class C:
+        @modal.method()
+        async def f(self) -> int:
+            return 1
+
+        @modal.exit()
+        def first(self) -> None:
+            log.add("first")
+
+        @modal.exit()
+        def second(self) -> None:
+            log.add("second")
+
+    async def main() -> None:
+        await app.deploy.aio()
+        assert 1 == await C().f.remote.aio()
+
+    trio.run(main)
+    assert ["first", "second"] == log.events
 
 
 def test_an_interrupted_input_returns_before_the_exit_hooks_run(run_virtually: Run) -> None:
