@@ -256,10 +256,16 @@ class Dispatcher(Way):
             self.retired = True
             return True
 
-    def begin_tick(self) -> None:
-        """Say that the supervisor has come to look; a further request is posted anew."""
+    def begin_tick(self) -> bool:
+        """Say that the supervisor has come to look; a further request is posted anew.
+
+        Returns:
+            Whether an input has come to wait since, and its caller, an input too, for it.
+        """
         with self._lock:
             self._posted &= ~CONTROL
+            awaited, self._pool.awaited_since_tick = self._pool.awaited_since_tick, False
+            return awaited
 
     # -- carrying out ----------------------------------------------------------------------------
 

@@ -76,7 +76,7 @@ class AppRuntime:
             "processes": self._gate("processes", max_processes),
         }
         """Where containers wait for what the app has a ceiling of."""
-        self._standstills = Standstills()
+        self._standstills = Standstills(host, lambda: self.supervisors().values(), self._ceilings)
         self.watch: Watch = open_watch(host, block_warning_s, owns=self._owns, busy=self._runs_async)
         """Sees to it that the user is told when an asynchronous function blocks the loop."""
         # {key: supervisor}; a key is a function's name, or a class with its parameters.
@@ -133,6 +133,7 @@ class AppRuntime:
             self.closed = True
             self._nursery = None
             self._opened.set()
+            self._standstills.close()
             try:
                 if self._templates is not None or self._resources is not None:
                     await self.host.shielded(self._close_shared, math.inf)
@@ -232,11 +233,10 @@ class AppRuntime:
     def _gate(self, resource: Resource, ceiling: int) -> ThreadGate:
         budget = ThreadBudget[Any](ceiling)
         crowded, take = partial(self._crowded, resource), partial(self._take, resource)
-        return ThreadGate(self.host, budget, crowded, take, self._look_for_standstills)
+        return ThreadGate(self.host, budget, crowded, take)
 
-    def _look_for_standstills(self) -> None:
-        ceilings = {resource: gate.ceiling for resource, gate in self.gates.items()}
-        self._standstills.look(self.supervisors().values(), ceilings)
+    def _ceilings(self) -> dict[Resource, int]:
+        return {resource: gate.ceiling for resource, gate in self.gates.items()}
 
     def _holders(self, resource: Resource) -> list[Supervisor]:
         """Return the supervisors whose containers hold some of `resource`."""
@@ -318,6 +318,7 @@ class AppRuntime:
                 raise ClosedError(f"app '{self.name}' is closed; run or deploy it again")
             supervisor = self._supervisors[key] = make()
             supervisor.forget = lambda: self._forget(key, supervisor)
+            supervisor.called_from_inputs = self._standstills.watch
             for observe in self._observers:
                 observe(key, supervisor)
             started = self._nursery is not None

@@ -78,6 +78,8 @@ class Supervisor:
         self._recycle_age_s = recycle_age_s
         self.forget: Callable[[], bool] | None = None
         """Set by the runtime: drop this supervisor from the app unless a handle refers to it; True if dropped."""
+        self.called_from_inputs: Callable[[], object] = _nothing
+        """Set by the runtime: called when an input has to wait for a slot, and its caller, an input too, for it."""
         self.dispatcher: Dispatcher = Dispatcher(pool, host, self._attend, self.tell, abandons=abandons)
         self._host = host
         self._make_backend = make_backend
@@ -277,8 +279,8 @@ class Supervisor:
 
     def _step(self, event: fx.Event) -> None:
         ticked = isinstance(event, fx.Ticked)
-        if ticked:
-            self.dispatcher.begin_tick()
+        if ticked and self.dispatcher.begin_tick():
+            self.called_from_inputs()
         effects = self.dispatcher.handle(event)
         if isinstance(event, fx.Decided):
             self.autoscaler.applied(event)
@@ -353,6 +355,10 @@ class Supervisor:
             self._grace_s,
             kind,
         )
+
+
+def _nothing() -> None:
+    pass
 
 
 def _next_tick(pool: Pool) -> float | None:

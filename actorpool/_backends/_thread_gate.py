@@ -42,8 +42,6 @@ class ThreadGate:
     """Called with True when somebody comes to wait, so that idle containers make way; with False when nobody does."""
     _take: Callable[[Hashable, int], object]
     """Called with an owner and a number of threads that it holds beyond its share while others wait."""
-    _waited: Callable[[], object] = lambda: None
-    """Called after each turn in which somebody waited."""
     crowded: bool = field(default=False, init=False)
     """Whether somebody waits."""
     _granted: set[_Ticket] = field(factory=set, init=False)
@@ -120,5 +118,3 @@ class ThreadGate:
                 self._take(owner, further)
         # Threads are kept for a container that needs many; the holders may be warm ones that give nothing back.
         self._let_in(self._budget.let_pass())
-        if self._budget.waiting:
-            self._waited()

@@ -80,6 +80,7 @@ class Flow:
         "accepting",
         "arrived",
         "attention",
+        "awaited_since_tick",
         "concurrency",
         "crowded",
         "ended",
@@ -116,6 +117,8 @@ class Flow:
         self.accepting: bool = True
         self.aborted: bool = False
         """Whether not even the inputs of accepted inputs are accepted any more."""
+        self.awaited_since_tick: bool = False
+        """Whether an input has come to wait that another input waits for; whoever looks sets it back."""
         self.crowded: bool = False
         """Whether others wait for threads that this pool's containers hold."""
         self.running: int = 0
@@ -261,6 +264,8 @@ class Flow:
             raise self._refusal("max_pending", self.limits.max_pending, "pending inputs")
         elif input.parent is not None:
             self._check_deadlock(input)
+            self.awaited_since_tick = True
+            self.attention |= CONTROL
         self.arrived += 1
         backlog.push(input)
         if backlog.count > self._pending_alarm:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether inputs of an app wait for each other in a ring, so that none of them ever ends (pure).
 
-An app has a ceiling of what its containers hold: threads, processes. Inputs that hold all of it, and wait for others
-that need some, wait for ever. Who does is found by elimination: whatever could still end, if all that could end did,
-is crossed out, until nothing changes; what is left stands still.
+A pool has a most of containers, and an app a ceiling of what they hold: threads, processes. Inputs that hold all of
+it, and wait for others that need some, wait for ever. Who does is found by elimination: whatever could still end, if
+all that could end did, is crossed out, until nothing changes; what is left stands still.
 
 Told too little, it finds too little: an input that is not shown is taken to end some time. An input is taken to wait
 for whatever it has called and not spawned.
@@ -112,15 +112,13 @@ def _opens(
 def why(input: Input, position: Position, ceilings: Mapping[Hashable, int]) -> DeadlockError:
     """Return the error of a pending input that stands still."""
     chain = tuple(str(member.target) for member in input.lineage())
-    if position.amount:
+    if position.most is not None and len(position.places) >= position.most:
+        held = f"all slots of its {counted(position.most, 'container')} (max_containers={position.most})"
+        remedy = "max_containers"
+    else:
         ceiling = f"max_{position.resource}"
         held = f"the {position.resource} of its app ({ceiling}={ceilings[position.resource]})"
         remedy = f"{ceiling} in the app's limits"
-    else:
-        held = (
-            f"the slots of its {counted(len(position.places), 'container')} (max_containers={position.most})"
-        )
-        remedy = "max_containers"
     return DeadlockError(
         f"{position.title} would never run this input ({' -> '.join(chain)}): {held} are held by inputs that wait for "
         f"others; raise {remedy}, or use spawn where the result is not awaited",

@@ -103,6 +103,10 @@ def test_the_error_tells_the_chain_the_ceiling_and_the_remedy() -> None:
     assert isinstance(error, DeadlockError)
     assert ("f", "g") == error.chain
     assert "(f -> g): the processes of its app (max_processes=7)" in str(error)
+    full = position([a], pending=[below], most=1)
+    assert "(f -> g): all slots of its 1 container (max_containers=1)" in str(
+        why(below, full, {"threads": 7})
+    )
 
 
 # -- the pool's part ----------------------------------------------------------------------------------------
