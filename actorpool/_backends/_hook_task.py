@@ -56,7 +56,8 @@ class HookTask:
         try:
             await job.returned.wait()
         except BaseException:
-            self.close()
+            if not job.finished:
+                self.close()
             raise
         if job.error is not None:
             raise job.error

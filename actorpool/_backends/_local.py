@@ -69,7 +69,8 @@ class LocalContainer:
         self._name = name
         self._gate = gate
         self._admitted = False
-        self._entered = False
+        # How many enter hooks have run to their ends.
+        self._entered = 0
         self._workload = workload
         self._host = host
         self._hooks = HookTask(host, name)
@@ -127,8 +128,11 @@ class LocalContainer:
             else:
                 self._instance = workload.build()
             for hook in workload.enter:
-                await self._run_hook(hook)
+                await self._run_hook(hook, self._has_entered)
         self._bind_targets()
+
+    def _has_entered(self) -> None:
+        self._entered += 1
 
     def _bind_targets(self) -> None:
         for target in self._workload.targets:
@@ -137,7 +141,6 @@ class LocalContainer:
             if target.is_generator:
                 call = async_producer(call, self._host.bridge) if target.is_async else producer(call)
             self._calls[target] = call
-        self._entered = True
 
     def abandon(self) -> None:
         """Let the threads end; nothing can be run on the loop any more. Threads: any."""
@@ -152,7 +155,10 @@ class LocalContainer:
                 with self._host.move_on_after(grace_s):
                     await self._tasks.returned(tasks)
             self._watch.leave()
-            if self._entered:
+            if self._entered < len(self._workload.enter):
+                # A start that was called off; its hook may end well nevertheless.
+                await self._end_hooks(grace_s)
+            if self._instance is not None and self._entered == len(self._workload.enter):
                 for hook in self._workload.exit:
                     await self._run_exit_hook(hook, grace_s)
             await self._end_hooks(grace_s)
@@ -175,17 +181,27 @@ class LocalContainer:
     def _send_either(self, input: Input) -> None:
         (self._tasks if input.target.is_async else self._threads).send(input)
 
-    async def _run_hook(self, hook: Hook) -> None:
+    async def _run_hook(self, hook: Hook, when_done: Callable[[], object]) -> None:
+        """Run `hook`, and `when_done` right after it: whoever waits for both may be cancelled in between."""
         bound = hook.function.__get__(self._instance)
+
+        async def run_async() -> None:
+            await bound()
+            when_done()
+
+        def run() -> None:
+            bound()
+            when_done()
+
         if hook.is_async:
-            await self._hooks.run(bound)
+            await self._hooks.run(run_async)
         else:
-            await self._in_thread(bound)
+            await self._in_thread(run)
 
     async def _run_exit_hook(self, hook: Hook, grace_s: float) -> None:
         name = getattr(hook.function, "__qualname__", "exit hook")
         with self._host.move_on_after(grace_s) as scope:
-            error = await raised_by(partial(self._run_hook, hook))
+            error = await raised_by(partial(self._run_hook, hook, _nothing))
             if error is not None:
                 # The container stops in any case; the remaining hooks get their turn.
                 logger.error("exit hook %s of container %s raised", name, self._name, exc_info=error)
