@@ -73,6 +73,7 @@ GROUPS: dict[str, Stages] = {
         ),
         *WIDE,
     ),
+    "backend": (("tests/backends/test_own_backend.py",), *WIDE),
     "container": (
         ("tests/actors/test_enter_hooks.py", "tests/actors/test_exit_hooks.py", "tests/actors/test_hooks.py"),
         ("tests/api/test_faults_lost_loops.py",),

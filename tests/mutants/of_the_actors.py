@@ -101,10 +101,17 @@ ACTORS = [
     ),
     Mutant(
         "_actors/_container.py",
-        "self._report(fx.ContainerFailed(self._record, error))",
+        "self._report(fx.ContainerFailed(self._record, failure))",
         "self._report(fx.ContainerExited(self._record))",
         "a failed start that passes for a container which stopped",
         "container",
+    ),
+    Mutant(
+        "_actors/_container.py",
+        "self._report(fx.ContainerFailed(self._record, error))",
+        "self._report(fx.ContainerExited(self._record))",
+        "a container that could not be made passes for one which stopped",
+        "backend",
     ),
     Mutant(
         "_actors/_supervisor.py",
