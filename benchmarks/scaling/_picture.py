@@ -25,7 +25,10 @@ def draw_front(comparisons: Sequence[Comparison], ours: Sequence[str], measure: 
     points = [(one.name, one.overall("cost").mean, one.overall(measure).mean) for one in comparisons]
     points.append(("plain reading", 1.0, 1.0))
     scale_x, marks_x = _scale([cost for _, cost, _ in points], _LEFT, _RIGHT - 120)
-    scale_y, marks_y = _scale([wait for _, _, wait in points], _BOTTOM, _TOP)
+    # Below the best there is room for a list of names.
+    scale_y, marks_y = _scale(
+        [min(0.4, *(wait for _, _, wait in points)), *(wait for _, _, wait in points)], _BOTTOM, _TOP
+    )
     title = f"Cost against {measure}, geometric means against the plain reading"
     parts = [_text(_LEFT, 30, title, size=16, weight="600")]
     parts.append(_text(_LEFT, 52, "logarithmic; left and below is better", fill=_FAINT))
@@ -49,10 +52,15 @@ def draw_front(comparisons: Sequence[Comparison], ours: Sequence[str], measure: 
     dots = _together([(name, scale_x(cost), scale_y(wait)) for name, cost, wait in points])
     taken = [(x - 7, y - 7, x + 7, y + 7) for _, x, y in dots]
     labels: list[str] = []
-    for names, x, y in dots:
+    # First those with several names, a list beside the dot.
+    for names, x, y in sorted(dots, key=lambda dot: -len(dot[0])):
         colour = _OURS if set(names) & set(ours) else _FAINT
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}"/>')
-        labels.append(_label(" · ".join(names), x, y, taken, _RIGHT, (_TOP, _BOTTOM), colour=colour))
+        if len(names) == 1:
+            labels.append(_label(names[0], x, y, taken, _RIGHT, (_TOP, _BOTTOM), colour=colour))
+            continue
+        taken.append((x, y - 9, _RIGHT, y + 14 * len(names)))
+        labels += [_text(x + 10, y + 4 + 14 * line, name, fill=colour) for line, name in enumerate(names)]
     return _document(_BOTTOM + 60, [*parts, *labels], title)
 
 

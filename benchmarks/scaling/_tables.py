@@ -127,15 +127,23 @@ def _late(one: Comparison, name: str) -> tuple[float, float]:
 
 def _ahead(adaptive: Comparison, comparisons: Sequence[Comparison]) -> str:
     lines = [_row(["against", "cost", "mean wait", "p99 wait"]), _row(["---"] * 4)]
+    variants = [one for one in comparisons if one.name.startswith("AdaptivePolicy,")]
     behind: list[str] = []
+    better: list[str] = []
     for one in comparisons:
         if one.name.startswith("Adaptive"):
             continue
         ratios = {measure: adaptive.against(one, measure) for measure in ("cost", "mean wait", "p99 wait")}
         lines.append(_row([one.name, *map(str, ratios.values())]))
-        behind += [f"{measure} of {one.name}" for measure, ratio in ratios.items() if ratio.mean >= 1]
+        worse = [f"{measure} of {one.name}" for measure, ratio in ratios.items() if ratio.mean >= 1]
+        behind += worse
+        better += [
+            f"{variant.name} is ahead of {one.name} in all three."
+            for variant in variants
+            if worse and all(variant.against(one, measure).mean < 1 for measure in ratios)
+        ]
     verdict = f"Behind in: {'; '.join(behind)}." if behind else "Ahead of all of them in all three."
-    return "\n".join([*lines, "", verdict])
+    return "\n".join([*lines, "", " ".join([verdict, *better])])
 
 
 def _window_goals(one: Comparison) -> str:

@@ -20,15 +20,15 @@ from ._scenarios import DEVELOPMENT_SEEDS, scenarios
 from .peers import PlainReading
 
 VALUES: Final[dict[str, list[Any]]] = {
-    "wait_price": [3.0, 4.5, 6.0, 9.0],
-    "start_price": [0.0, 0.05, 0.15, 0.3],
+    "wait_price": [4.5, 6.0, 9.0],
+    "start_price": [0.05, 0.15, 0.3],
     "burst_price": [5.0, 10.0, 20.0],
-    "up_margin": [-2.0, -1.6, -1.2, -0.8, -0.4],
+    "up_margin": [-1.6, -1.2, -0.8],
     "memory": [32, 64, 128],
-    "fewest": [3, 4, 6, 10],
-    "prior": [0.0, 0.5, 1.0, 2.0],
+    "fewest": [2, 3, 4, 6],
+    "prior": [0.0, 0.5, 2.0],
     "focus": [1.1, 1.25, 1.5],
-    "spare": [0, 1, 3, 10],
+    "spare": [1, 3, 10],
 }
 
 
