@@ -84,11 +84,11 @@ def main(descriptor: int, argv: list[str]) -> NoReturn:
     sock = socket.socket(fileno=descriptor)
     # There is no template to end this process when the parent is gone and the loop is blocked.
     threading.Thread(target=_end_with, args=(sock,), name="actorpool end", daemon=True).start()
-    run_worker(sock)
+    run_worker(lambda: sock)
 
 
-def run_worker(sock: socket.socket) -> NoReturn:
-    """Be the container at the other end of `sock`; ends the process."""
+def run_worker(sock: Callable[[], socket.socket]) -> NoReturn:
+    """Be the container at the other end of the socket that `sock` returns, perhaps after a while; ends the process."""
     become("container")
     # What the template's modules want done at its end is not for each container to do.
     atexit._clear()
@@ -119,7 +119,7 @@ def _ignore(*_: object) -> None:
 class _Worker:
     """All of the process's state."""
 
-    _sock: socket.socket
+    _wait_for_socket: Callable[[], socket.socket]
     _interruptions: Interruptions = field(factory=Interruptions, init=False)
     _loop: asyncio.AbstractEventLoop = field(init=False)
     _socket: WorkerSocket = field(init=False)
@@ -140,9 +140,10 @@ class _Worker:
         self._loop = asyncio.get_running_loop()
         self.host = current_host()
         open_port(self)
-        self._socket = WorkerSocket(self._sock, self._loop)
+        self._socket = WorkerSocket(self._loop)
         self._writers = capture_output(self._socket.say, self._interruptions)
-        self._loop.add_reader(self._sock, self._read)
+        # Nothing else is on the loop yet.
+        self._socket.open(self._wait_for_socket(), self._read)
         await self._over.wait()
         atexit._run_exitfuncs()
         for writer in self._writers:

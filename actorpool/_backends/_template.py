@@ -10,6 +10,10 @@ Each child leads a process group, which its signals go to, and which is killed b
 number is taken: what the user's code has started there ends with it. The template has a group of its own as well, so
 that no terminal ends it before it has ended them.
 
+To fork takes most of a container's start: much of what a fresh fork touches has to be copied first. So there is a
+spare, forked when nothing else was to do, which has done so and waits for the socket of the next container. It is
+nobody's until then; when modules are imported, it is replaced.
+
 The user's modules run here while they are imported, and nothing else of the user's. One that cannot be imported is
 no failure of the template: its containers import it themselves, and say why they cannot start. One that hangs
 must not keep the template alive: a timer looks after the parent meanwhile. One that starts threads would leave
@@ -30,6 +34,7 @@ import sys
 import threading
 import traceback
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from actorpool._wire._pickling import cloudpickle
@@ -60,6 +65,8 @@ from ._template_messages import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._template_messages import ControlMessage
 
 __all__ = ["main", "template_command"]
@@ -103,6 +110,9 @@ class _Template:
         self._control = control
         self._children: set[int] = set(children)
         self._bare = bare
+        # A container's process without a socket, and where it waits for one.
+        self._spare: tuple[int, socket.socket] | None = None
+        self._wants_spare = False
         self._waiting: list[ControlMessage] = []
         self._told, self._tell = socket.socketpair()
         self._told.setblocking(False)
@@ -127,6 +137,8 @@ class _Template:
         while True:
             while self._waiting:
                 self._obey(self._waiting.pop(0))
+            if self._wants_spare and not poll.poll(0):
+                self._make_spare()
             ready = {descriptor for descriptor, _ in poll.poll()}
             if self._told.fileno() in ready:
                 self._hear()
@@ -139,6 +151,8 @@ class _Template:
         for pid in self._children:
             # Not reaped, so the number is its own.
             _signal_group(pid, signal.SIGKILL)
+        if self._spare is not None:
+            _signal_group(self._spare[0], signal.SIGKILL)
         os._exit(0)
 
     def _obey(self, message: ControlMessage) -> None:
@@ -154,25 +168,64 @@ class _Template:
 
     def _fork(self, number: int) -> None:
         descriptor = self._control.take_descriptor()
-        template = os.getpid()
         try:
-            with warnings.catch_warnings():
-                # From Python 3.12 on it warns of threads: none is Python's, and libraries with others expect forks.
-                warnings.simplefilter("ignore", DeprecationWarning)
-                pid = os.fork()
+            pid = self._hand_to_spare(descriptor) or self._make(partial(_socket_of, descriptor))
         except OSError as error:
-            os.close(descriptor)
             self._control.send(ForkFailed(number, str(error)))
             return
-        if pid == 0:
-            self._become_container(descriptor, template)
-        os.close(descriptor)
-        # As it does itself: whoever is first.
-        lead_group(pid)
+        finally:
+            os.close(descriptor)
         self._children.add(pid)
         self._control.send(Forked(number, pid))
+        self._wants_spare = True
 
-    def _become_container(self, descriptor: int, template: int) -> NoReturn:
+    def _make(self, sock: Callable[[], socket.socket]) -> int:
+        """Fork a container's process, whose socket is that of `sock`, called there; return its number."""
+        template = os.getpid()
+        with warnings.catch_warnings():
+            # From Python 3.12 on it warns of threads: none is Python's, and libraries with others expect forks.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if pid == 0:
+            self._become_container(sock, template)
+        # As it does itself: whoever is first.
+        lead_group(pid)
+        return pid
+
+    def _make_spare(self) -> None:
+        self._wants_spare = False
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._spare = self._make(partial(_receive_socket, ours, theirs)), ours
+            except OSError:
+                # Then the next one is forked when it is asked for, and says why it cannot be.
+                ours.close()
+
+    def _hand_to_spare(self, descriptor: int) -> int | None:
+        """Let the spare be the container of that socket; return its number, or None if there is none."""
+        if self._spare is None:
+            return None
+        (pid, sock), self._spare = self._spare, None
+        with sock:
+            try:
+                socket.send_fds(sock, [b"."], [descriptor])
+            except OSError:
+                # It has ended.
+                os.waitpid(pid, 0)
+                return None
+        return pid
+
+    def _drop_spare(self) -> None:
+        """End the spare."""
+        if self._spare is not None:
+            (pid, sock), self._spare = self._spare, None
+            sock.close()
+            _signal_group(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            self._wants_spare = True
+
+    def _become_container(self, sock: Callable[[], socket.socket], template: int) -> NoReturn:
         try:
             become("container")
             lead_group()
@@ -182,7 +235,7 @@ class _Template:
             self._tell.close()
             self._control.close()
             begin_container()
-            _process_worker.run_worker(socket.socket(fileno=descriptor))
+            _process_worker.run_worker(sock)
         except BaseException:
             # A bug of ours: never back into the template's loop.
             traceback.print_exc()
@@ -201,6 +254,11 @@ class _Template:
             pass
 
     def _reap(self) -> None:
+        if self._spare is not None and _status_of(self._spare[0]) is not None:
+            # Somebody has killed it.
+            self._spare[1].close()
+            self._spare = None
+            self._wants_spare = True
         # One by one: other children are those of the user's modules.
         for pid in sorted(self._children):
             try:
@@ -215,6 +273,7 @@ class _Template:
     # -- the user's modules ----------------------------------------------------------------------
 
     def _preload(self, message: Preload) -> None:
+        self._drop_spare()
         adopt_settings(message.sys_path, message.argv, message.cwd)
         failures: list[tuple[str, str]] = []
         if not self._bare:
@@ -281,6 +340,22 @@ def _signal_group(leader: int, number: int) -> None:
     except OSError:
         # It has ended, and nothing that may be signalled is left of its group.
         return
+
+
+def _socket_of(descriptor: int) -> socket.socket:
+    return socket.socket(fileno=descriptor)
+
+
+def _receive_socket(theirs: socket.socket, ours: socket.socket) -> socket.socket:
+    """Return the socket that comes through `ours`, whose other end, `theirs`, is a copy to be closed."""
+    theirs.close()
+    with ours:
+        _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
+    if not descriptors:
+        # The template does not need it any more.
+        os._exit(0)
+    os.set_inheritable(descriptors[0], False)
+    return _socket_of(descriptors[0])
 
 
 def _flush() -> None:

@@ -21,6 +21,7 @@ from actorpool._wire._faults import WireError
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from actorpool._wire._messages import Message
 
@@ -36,10 +37,10 @@ _LOOK_S: Final = 0.1
 class WorkerSocket:
     """The worker's end. When the other end is gone, there is nobody left to work for: the process ends at once."""
 
-    _sock: socket.socket
     _loop: asyncio.AbstractEventLoop
     thread: int = field(factory=threading.get_ident, init=False)
     """The loop's."""
+    _sock: socket.socket = field(init=False)
     _connection: Connection = field(init=False)
     # Threads that are in a call of the connection, which holds locks; and what they have to say after it.
     _busy: set[int] = field(factory=set, init=False)
@@ -48,9 +49,12 @@ class WorkerSocket:
     _room: threading.Event = field(factory=threading.Event, init=False)
     _writing: bool = field(default=False, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self._sock.setblocking(False)
-        self._connection = Connection(self._sock, self._wake)
+    def open(self, sock: socket.socket, readable: Callable[[], object]) -> None:
+        """Speak through `sock` from now on; `readable` is called by the loop when something has come."""
+        sock.setblocking(False)
+        self._sock = sock
+        self._connection = Connection(sock, self._wake)
+        self._loop.add_reader(sock, readable)
 
     @property
     def pending_bytes(self) -> int:

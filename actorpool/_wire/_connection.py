@@ -41,6 +41,7 @@ MAX_FRAME: Final = 1 << 30
 # Sizes picked by feel: a write that copies is cheaper than many calls up to about this size, and a socket of Linux
 # holds about 200 KiB.
 _JOINED_BYTES: Final = 1 << 17
+_FIRST_BYTES: Final = 1 << 13
 _CHUNK_BYTES: Final = 1 << 18
 _READ_BYTES: Final = 1 << 20
 _WRITE_BYTES: Final = 1 << 20
@@ -109,7 +110,8 @@ class Connection:
         self._pending_bytes = 0
         # Invariant: True from a wake-up until a flush leaves nothing.
         self._woken = False
-        self._chunk = memoryview(bytearray(_CHUNK_BYTES))
+        # Grows with the first read that fills it: most connections never need more.
+        self._chunk = memoryview(bytearray(_FIRST_BYTES))
         self._ancillary = socket.CMSG_SPACE(_MAX_FDS * _FD_BYTES) if hasattr(socket, "CMSG_SPACE") else 0
         self._buffer = bytearray()
         self._blobs: deque[Blob] = deque()
@@ -262,8 +264,10 @@ class Connection:
                         total += count
                         self._take(count, messages)
                         # Short means empty, for the present; but a read also ends after descriptors.
-                        if count < _CHUNK_BYTES and not self._buffer and not self._cut:
+                        if count < len(self._chunk) and not self._buffer and not self._cut:
                             break
+                        if count == len(self._chunk) < _CHUNK_BYTES:
+                            self._chunk = memoryview(bytearray(_CHUNK_BYTES))
                 except WireError as error:
                     self._fail(error)
             if self._rings is not None:
