@@ -116,9 +116,8 @@ class WorkerInputs:
 
     def withdraw(self, message: Withdraw) -> None:
         """Drop what has not begun, and say so."""
-        above = self._slots.withdraw(message.number)
         self._results.release()
-        self._socket.post(Withdrawn(above))
+        self._slots.withdraw(message.number, lambda above: self._socket.post(Withdrawn(above)))
 
     def complete(self, input: Input, state: int, value: Any) -> Input | None:
         """Tell the parent what became of `input`; return the one that takes its slot. Threads: any."""

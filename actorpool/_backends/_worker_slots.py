@@ -8,7 +8,7 @@ is told of the end: what the parent takes to have begun by then is not withdrawn
 from __future__ import annotations
 
 import threading
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attrs import define, field
@@ -74,16 +74,17 @@ class WorkerSlots:
             self._cancelled.clear()
             return None
 
-    def withdraw(self, least: int) -> int:
-        """Drop what waits, from that number on; return the number above which all was dropped.
+    def withdraw(self, least: int, tell: Callable[[int], object]) -> None:
+        """Drop what waits, from that number on, and `tell` the number above which all was dropped.
 
-        What waits with a lower number was given a slot that its thread has not left yet.
+        What waits with a lower number was given a slot that its thread has not left yet. Whose end is told after this
+        has found nothing to follow it; so nothing is to come between the dropping and the telling.
         """
         with self._lock:
             dropped = [number for number in self._ahead if number >= least]
             for number in dropped:
                 del self._ahead[number]
-            return min(dropped, default=_NO_NUMBER) - 1
+            tell(min(dropped, default=_NO_NUMBER) - 1)
 
     def cancel(self, number: int, begun: Container[int]) -> bool:
         """Drop an input that waits; return whether it did. Of one that is about to begin, `begin` tells."""
