@@ -117,7 +117,7 @@ def test_M4_9_the_numbers_and_names_of_statuses_are_the_known_ones() -> None:
     assert modal.types.InputStatus is InputStatus
 
 
-@pytest.mark.local_only("virtual time while an input elsewhere waits for a call of its own")
+@pytest.mark.local_only("an input in a process holds the virtual clock while it waits for a call of its own")
 def test_each_outcome_has_its_status(run_virtually: Run) -> None:
     app = modal.App("my-app")
 
@@ -171,7 +171,7 @@ def test_each_outcome_has_its_status(run_virtually: Run) -> None:
     run_virtually(main)
 
 
-@pytest.mark.local_only("virtual time while an input elsewhere waits for a call of its own")
+@pytest.mark.local_only("an input in a process holds the virtual clock while it waits for a call of its own")
 def test_a_retried_input_is_one_node_and_keeps_what_all_its_attempts_made(run_virtually: Run) -> None:
     app = modal.App("my-app")
     attempts: list[int] = shared([])

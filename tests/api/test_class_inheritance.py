@@ -86,7 +86,7 @@ def test_M5_13_parameters_of_all_base_classes_count(run: Run) -> None:
     run(main)
 
 
-@pytest.mark.local_only("shares objects with its test")
+@pytest.mark.local_only("the hooks of a module's class write into that module's own list")
 def test_M5_13_hooks_run_from_the_base_down_and_an_overridden_one_runs_once(run: Run) -> None:
     app = modal.App("my-app")
 

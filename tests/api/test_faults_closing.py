@@ -59,7 +59,7 @@ def test_threads_are_drained_likewise(app: modal.App, run: Run) -> None:
     run(main)
 
 
-@pytest.mark.local_only("virtual time while an input elsewhere waits for a call of its own")
+@pytest.mark.local_only("an input in a process holds the virtual clock while it waits for a call of its own")
 def test_while_draining_accepted_inputs_may_call_others_but_nobody_else_may(
     app: modal.App, run_virtually: Run
 ) -> None:

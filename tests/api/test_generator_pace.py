@@ -109,7 +109,7 @@ def test_a_million_items_never_get_further_ahead_of_a_sync_consumer(kind: str) -
     ahead.check()
 
 
-@pytest.mark.local_only("virtual time while a generator elsewhere waits for its consumer")
+@pytest.mark.local_only("a generator in a process holds the virtual clock while it waits for its consumer")
 def test_a_generator_stands_still_while_its_consumer_does(run_virtually: Run) -> None:
     endless = Endless(PRODUCERS[0])
     stops: list[tuple[int, int]] = []

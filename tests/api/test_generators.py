@@ -192,7 +192,7 @@ def test_local_gives_the_plain_generator() -> None:
 # -- back-pressure ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.local_only("virtual time while a generator elsewhere waits for its consumer")
+@pytest.mark.local_only("a generator in a process holds the virtual clock while it waits for its consumer")
 def test_M2_3_a_generator_is_never_more_than_its_buffer_ahead_of_a_slow_consumer(run_virtually: Run) -> None:
     app = modal.App()
     made = 0

@@ -271,7 +271,7 @@ def main():
     assert ["100 1"] == printed(program)
 
 
-@pytest.mark.local_only("shares objects with its test")
+@pytest.mark.local_only("its inputs share an object, as in one process they may")
 def test_S22_S23_the_asynchronous_concurrency_of_the_guide(printed: Printed) -> None:
     program = """
 import asyncio

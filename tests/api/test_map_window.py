@@ -20,7 +20,7 @@ from tests.shared import shared
 Run = Callable[..., Any]
 
 
-@pytest.mark.local_only("shares objects with its test")
+@pytest.mark.local_only("asks for counts or settings from inside of a container")
 @pytest.mark.slow
 def test_S28_a_map_has_at_most_a_thousand_inputs_in_flight(run: Run) -> None:
     app = modal.App("my-app")

@@ -88,7 +88,7 @@ def failing(request: pytest.FixtureRequest) -> Callable[[], Any]:
     return KINDS[request.param]
 
 
-@pytest.mark.local_only("shares objects with its test")
+@pytest.mark.local_only("is about the very exception object and its frames, which stay in their process")
 def test_M13_4_an_async_caller_gets_the_users_own_object_below_its_own_line(run: Run, failing: Any) -> None:
     async def main() -> None:
         async with app.run():
@@ -103,7 +103,7 @@ def test_M13_4_an_async_caller_gets_the_users_own_object_below_its_own_line(run:
     run(main)
 
 
-@pytest.mark.local_only("shares objects with its test")
+@pytest.mark.local_only("is about the very exception object and its frames, which stay in their process")
 def test_M13_4_a_sync_caller_gets_the_users_own_object_below_its_own_line(failing: Any) -> None:
     with app.run():
         with pytest.raises(Unlucky) as caught:
@@ -115,7 +115,7 @@ def test_M13_4_a_sync_caller_gets_the_users_own_object_below_its_own_line(failin
     assert sum(is_library for is_library, _ in seen) <= 2
 
 
-@pytest.mark.local_only("shares objects with its test")
+@pytest.mark.local_only("is about the very exception object and its frames, which stay in their process")
 @pytest.mark.parametrize("function", [stream_raises, stream_raises_in_thread], ids=["async", "sync"])
 def test_the_error_of_a_generator_shows_the_users_frames(run: Run, function: Any) -> None:
     async def main() -> None:
@@ -248,7 +248,7 @@ def test_a_cancellation_has_a_note_too(run: Run) -> None:
     run(main)
 
 
-@pytest.mark.local_only("shares objects with its test")
+@pytest.mark.local_only("the frames of each process are a text of its own, the innermost first")
 def test_M13_4_the_printed_traceback_reads_from_the_callers_line_to_the_users(run: Run) -> None:
     async def main() -> None:
         async with app.run():
