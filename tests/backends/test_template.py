@@ -180,9 +180,11 @@ def test_when_the_template_is_killed_its_containers_end(template: Template) -> N
 def test_a_module_that_hangs_while_it_is_imported_outlives_no_parent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "module_that_hangs.py").write_text("import time\ntime.sleep(60)\n")
+    hangs = tmp_path / "hangs"
+    (tmp_path / "module_that_hangs.py").write_text(f"import time\nopen({str(hangs)!r}, 'w').close()\ntime.sleep(60)\n")
     monkeypatch.syspath_prepend(tmp_path)
     template = Template("module_that_hangs")
+    until(hangs.exists)
     template.control.close()
     assert 0 == template.process.wait(5)
 
