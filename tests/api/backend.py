@@ -3,7 +3,7 @@
 
 There "process" is what an app's `backend` is by default. A test that makes no sense so is marked
 `@pytest.mark.local_only("why")`, and is deselected; so are the hosts that differ from another one only in how fast
-they are. CI runs the modules that are marked `conformance`, on asyncio.
+they are. CI runs the modules that are marked `conformance`, on asyncio, without what is slow.
 """
 
 from __future__ import annotations

@@ -181,7 +181,9 @@ def test_a_module_that_hangs_while_it_is_imported_outlives_no_parent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hangs = tmp_path / "hangs"
-    (tmp_path / "module_that_hangs.py").write_text(f"import time\nopen({str(hangs)!r}, 'w').close()\ntime.sleep(60)\n")
+    (tmp_path / "module_that_hangs.py").write_text(
+        f"import time\nopen({str(hangs)!r}, 'w').close()\ntime.sleep(60)\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     template = Template("module_that_hangs")
     until(hangs.exists)
