@@ -33,7 +33,7 @@ class ContainerParts:
     """How long interrupted work may take to end, in seconds."""
     resources: AsyncExitStack
     """Closes what the containers of one app, or of one check, share, after the last of them has ended; enter or push it
-    there when the first of them is made."""
+    there when the first of them is made. It is closed in another task, so no nursery or cancel scope belongs there."""
 
 
 MakeContainer = Callable[[ContainerParts], ContainerBackend]
