@@ -98,7 +98,10 @@ GROUPS: dict[str, Stages] = {
         *WIDE,
     ),
     "scheduler": (("tests/actors/test_set_clocks.py", "tests/api/test_schedules.py"), *WIDE),
-    "overrides": (("tests/api/test_many_parameter_sets.py", "tests/actors/test_forgetting.py"), *WIDE),
+    "overrides": (
+        ("tests/api/test_many_parameter_sets.py", "tests/actors/test_forgetting.py", "-m", "not slow"),
+        *WIDE,
+    ),
 }
 
 
