@@ -15,9 +15,10 @@ PYTEST_DONT_REWRITE: else pytest warns whoever imports this package before it ru
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from . import exception as exception
 from ._batched import batched as batched
-from ._core._adaptive import AdaptivePolicy as AdaptivePolicy
 from ._core._config import AutoscalerSettings as AutoscalerSettings
 from ._core._config import Limits as Limits
 from ._core._config import Recycle as Recycle
@@ -49,6 +50,9 @@ from .function import FunctionStats as FunctionStats
 from .retries import Retries as Retries
 from .schedule import Cron as Cron
 from .schedule import Period as Period
+
+if TYPE_CHECKING:
+    from ._core._adaptive import AdaptivePolicy as AdaptivePolicy
 
 __all__ = [
     "AdaptivePolicy",
@@ -86,3 +90,12 @@ __all__ = [
     "method",
     "parameter",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Few programs want it, and what it learns with takes long to import.
+    if name == "AdaptivePolicy":
+        from ._core._adaptive import AdaptivePolicy
+
+        return AdaptivePolicy
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
