@@ -10,7 +10,7 @@ from attrs import frozen
 from ._harness import Row
 from ._registry import Goal, Workload
 
-__all__ = ["Verdict", "best_peer", "figure", "floor_of", "ratio", "verdicts"]
+__all__ = ["Verdict", "best_peer", "figure", "floor_of", "missed", "ratio", "verdicts"]
 
 
 @frozen
@@ -36,6 +36,11 @@ class Verdict:
 def verdicts(workload: Workload, rows: list[Row]) -> list[Verdict]:
     """Return how our row of a workload stands to each of its goals."""
     return [_verdict(workload, goal, rows) for goal in workload.goals]
+
+
+def missed(workload: Workload, rows: list[Row]) -> bool:
+    """Return whether our row of a workload misses one of its goals."""
+    return any(verdict.met is False for verdict in verdicts(workload, rows))
 
 
 def _verdict(workload: Workload, goal: Goal, rows: list[Row]) -> Verdict:

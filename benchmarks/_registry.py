@@ -64,6 +64,8 @@ class Workload:
     """Most rounds with `--quick`, for what takes long to set up."""
     after: Callable[[], object] | None = None
     """Called when all samples are taken, to end what contenders keep from one to the next."""
+    remark: str = ""
+    """What stands between us and a goal: what was tried, and measured; shown where a goal is missed."""
     isolated: bool = False
     """Whether each sample has a process of its own, so that nothing done before can be seen in it."""
 

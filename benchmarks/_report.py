@@ -8,9 +8,10 @@ count for one contender alone. It may differ a little from the ratio of the medi
 from __future__ import annotations
 
 from collections.abc import Iterable
+from textwrap import wrap
 from typing import Any
 
-from ._goals import best_peer, figure, floor_of, ratio, verdicts
+from ._goals import best_peer, figure, floor_of, missed, ratio, verdicts
 from ._harness import NOISY, Row
 from ._registry import Workload
 
@@ -112,6 +113,8 @@ def summary(heading: str, workloads: Iterable[Workload], rows: list[Row]) -> str
                     counts[verdict.met] += 1
             if cells:
                 lines.append(f"  {workload.name + ', ' + metric.name:<40} {'; '.join(cells)}")
+        if workload.remark and missed(workload, rows):
+            lines.extend(f"      {line}" for line in wrap(workload.remark, 112))
     lines.append(f"  must: {counts[True]} met, {counts[False]} missed, {counts[None]} not measured")
     return "\n".join(lines)
 

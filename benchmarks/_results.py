@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ._goals import Verdict, verdicts
+from ._goals import Verdict, missed, verdicts
 from ._harness import NOISY, Row
 from ._pictures import draw
 from ._registry import Workload
@@ -86,9 +86,10 @@ def _goals(loop: str, workloads: list[Workload], rows: list[Row]) -> list[str]:
             cells += ["", ""] if pair is None else [pair.asked, _marked(pair)]
         lines.append(f"| {' | '.join(cells)} |")
     must = [verdict for verdict in found if verdict.goal.label == "must"]
-    met, missed = sum(v.met is True for v in must), sum(v.met is False for v in must)
-    lines += ["", f"Must: {met} met, {missed} missed, {len(must) - met - missed} not measured.", ""]
-    return lines
+    met, lost = sum(v.met is True for v in must), sum(v.met is False for v in must)
+    lines += ["", f"Must: {met} met, {lost} missed, {len(must) - met - lost} not measured.", ""]
+    remarks = [f"* {w.name}: {w.remark}" for w in workloads if w.remark and missed(w, rows)]
+    return [*lines, "Where a goal is missed, what was tried:", "", *remarks, ""] if remarks else lines
 
 
 def _marked(verdict: Verdict) -> str:

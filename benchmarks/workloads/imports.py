@@ -18,6 +18,11 @@ workload(
     full=5,
     quick=2,
     goals=(Goal("must", 80.0),),
+    remark=(
+        "Two fifths are the standard library's asyncio. The rest was 99 ms of processor time and is 77, "
+        "half of it in making the 40 attrs classes that a first App needs. What only a running app needs "
+        "is imported when one runs; AdaptivePolicy and what it learns with when somebody asks for it."
+    ),
 )
 
 PROGRAM = "from time import perf_counter as t; begin = t(); import {modules}; print((t() - begin) * 1e3)"

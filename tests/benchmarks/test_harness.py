@@ -16,7 +16,8 @@ from benchmarks._harness import Row, run_workload
 from benchmarks._measures import Metric, PerInput, Reported
 from benchmarks._pictures import draw
 from benchmarks._registry import Contender, Goal, Workload, contenders, load
-from benchmarks._report import compare, table
+from benchmarks._report import compare, summary, table
+from benchmarks._results import write_results
 
 # A few inputs are enough to see that a contender works; these need more time than that for other reasons:
 # processes, a thousand containers.
@@ -181,6 +182,21 @@ def test_the_table_marks_wide_spreads_and_says_which_goals_were_met() -> None:
         "ambition <= 0.4 × other: MISSED (0.50)",
         "must <= 3.00 µs: met (3.00)",
     ] == [" ".join(line.split()) for line in lines]
+
+
+@pytest.mark.parametrize(("bound", "told"), [(1.0, True), (9.0, False)])
+def test_the_remark_of_a_workload_stands_where_it_misses_a_goal(
+    bound: float, told: bool, tmp_path: Path
+) -> None:
+    workload = a_workload(goals=(Goal("must", bound),), remark="Tried in vain.")
+    rows = [Row("w", "ours", "ours", "time per input", "µs", samples=[2.0, 2.0])]
+    about = {"when": "now", "minutes": 1, "quick": False, "python": "CPython", "cpus": 2, "machine": "m"}
+    about |= {"load": 0.0, "load after": 0.0, "rounds": 2, "versions": {}}
+
+    write_results(tmp_path / "page.md", about, [workload], {"asyncio": rows}, "command")
+
+    assert told == ("* w: Tried in vain." in (tmp_path / "page.md").read_text("utf-8"))
+    assert told == ("Tried in vain." in summary("goals", [workload], rows))
 
 
 def test_a_change_within_the_spread_is_none() -> None:
