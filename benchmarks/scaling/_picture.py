@@ -14,6 +14,8 @@ from ._compare import Comparison
 __all__ = ["draw_front"]
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 80.0, 840.0, 78.0, 420.0
+# So far down the waits are drawn at least, that there is room for a list of names.
+_LOWEST: Final = 0.4
 # Dots no farther apart than this are one.
 _SAME: Final = 4.0
 _OURS, _FAINT, _GRID = "#2f6fb3", "#6b7785", "#e6eaef"
@@ -25,10 +27,7 @@ def draw_front(comparisons: Sequence[Comparison], ours: Sequence[str], measure: 
     points = [(one.name, one.overall("cost").mean, one.overall(measure).mean) for one in comparisons]
     points.append(("plain reading", 1.0, 1.0))
     scale_x, marks_x = _scale([cost for _, cost, _ in points], _LEFT, _RIGHT - 120)
-    # Below the best there is room for a list of names.
-    scale_y, marks_y = _scale(
-        [min(0.4, *(wait for _, _, wait in points)), *(wait for _, _, wait in points)], _BOTTOM, _TOP
-    )
+    scale_y, marks_y = _scale([_LOWEST, *(wait for _, _, wait in points)], _BOTTOM, _TOP)
     title = f"Cost against {measure}, geometric means against the plain reading"
     parts = [_text(_LEFT, 30, title, size=16, weight="600")]
     parts.append(_text(_LEFT, 52, "logarithmic; left and below is better", fill=_FAINT))
