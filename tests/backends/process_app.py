@@ -30,11 +30,6 @@ class Refusal(Exception):
         self.code = code
 
 
-def double(x: int) -> int:
-    """Belong to no app yet."""
-    return 2 * x
-
-
 @app.function()
 def where(x: object = None) -> tuple[int, str, object]:
     """Return the process and thread it runs in, and its argument."""
@@ -180,6 +175,20 @@ def who() -> tuple[str, str | None, str | None]:
 @modal.batched(max_batch_size=4, wait_ms=20)
 def doubled(xs: list[int]) -> list[int]:
     return [2 * x for x in xs]
+
+
+@app.cls(timeout=1, max_containers=1)
+class SlowToLoad:
+    """Takes longer to start than its inputs may take."""
+
+    @modal.enter()
+    def load(self) -> None:
+        time.sleep(1.2)
+        self.state = "loaded"
+
+    @modal.method()
+    def ask(self) -> str:
+        return self.state
 
 
 @app.cls()

@@ -34,6 +34,7 @@ def host_name(request: pytest.FixtureRequest) -> str:
 
 # To a type checker a class of another module has no parameters.
 COUNTER: Any = users.Counter
+LOADER: Any = users.SlowToLoad()
 
 
 def is_alive(pid: int) -> bool:
@@ -67,15 +68,11 @@ def test_a_sync_caller_maps_over_processes() -> None:
     assert os.getpid() not in found
 
 
-def test_the_first_start_may_take_longer_than_the_timeout_of_an_input(run: Run) -> None:
-    # An app of its own: its template, an interpreter that imports the library, starts with its first container.
-    quick = modal.App("quick")
-    f = quick.function(backend="process", timeout=0.05, max_containers=1)(users.double)
-
+def test_a_start_may_take_longer_than_the_timeout_of_an_input(run: Run) -> None:
     async def main() -> None:
-        async with quick.run():
-            assert 4 == await f.remote.aio(2)
-            assert (1, 0) == (f.statistics().starts, f.statistics().start_failures)
+        async with app.run():
+            assert "loaded" == await LOADER.ask.remote.aio()
+            assert 0 == LOADER.ask.statistics().start_failures
 
     run(main)
 
