@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command: `python -m benchmarks.scaling [--seed N ...] [--quick] [--own] [--jobs N] [--results FOLDER] [--events]`."""
+"""`python -m benchmarks.scaling [--seed N ...] [--quick] [--own] [--jobs N] [--results FOLDER] [--events]`: compare."""
 
 from __future__ import annotations
 
