@@ -34,8 +34,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         raise pytest.UsageError(f"give these tests ids that are the same in each process: {unstable}")
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Take the collected tests out of every collection of garbage from now on: thousands make each of them slow."""
+@pytest.fixture(autouse=True, scope="module")
+def _collections_cost_little() -> None:
+    """Take what there is before a module's tests out of each collection: thousands of tests make every one slow."""
     gc.collect()
     gc.freeze()
 
