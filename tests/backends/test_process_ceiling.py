@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import actorpool as modal
+from actorpool._actors import _standstill
 from actorpool._backends import _thread_gate
 from actorpool.exception import DeadlockError
 from tests.api.support import gather, sleep
@@ -118,7 +119,7 @@ def test_whoever_gives_up_waiting_leaves_the_queue_and_a_dead_process_its_place(
     app, f, g = app_of(1)
 
     async def main() -> None:
-        async with app.run():
+        async with app.run(grace=0.2):
             first = await f.spawn.aio(30.0)
             while not f.statistics().running:
                 await sleep(0.002)
@@ -155,6 +156,7 @@ def test_callers_that_hold_all_processes_do_not_wait_for_ever(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_thread_gate, "_TURN_S", 0.05)
+    monkeypatch.setattr(_standstill, "_LOOK_S", 0.1)
     app = modal.App("my-app", backend="process", limits=modal.Limits(max_processes=2))
 
     @app.function(name="inner")
