@@ -2,9 +2,10 @@
 """The soak test: `python -m benchmarks.soak [--minutes 10]`.
 
 A mixed load on process containers that are recycled, crash, hang and are killed all the time. After each minute the
-load rests, and the memory that this process uses is printed. It fails, with exit code 1, if a result is wrong, if
-memory at the end is more than 5 % above that after minute 2 (until then caches fill), or if a process, a descriptor or
-a piece of shared memory is left. Linux only.
+load rests until the containers of functions have gone, whose shared memory is mapped here too, and the memory that
+this process uses is printed. It fails, with exit code 1, if a result is wrong, if memory at the end is more than 5 %
+above that after minute 2 (until then caches fill), or if a process, a descriptor or a piece of shared memory is left.
+Linux only.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ async def _soak(minutes: int, folder: Path) -> list[int]:
         for minute in range(1, minutes + 1):
             until = time.monotonic() + 60
             done = await asyncio.gather(*[_repeat(one, until, numbers, folder) for one in ROUNDS])
+            await _rest()
             _give_back()
             resident.append(_resident())
             held = len(os.listdir("/proc/self/fd"))
@@ -84,6 +86,18 @@ async def _soak(minutes: int, folder: Path) -> list[int]:
                 flush=True,
             )
     return resident
+
+
+async def _rest() -> None:
+    functions = list(users.app.registered_functions.values())
+    for function in functions:
+        function.update_autoscaler(scaledown_window=0.1)
+    while True:
+        await asyncio.sleep(0.05)
+        if not any(function.statistics().containers for function in functions):
+            break
+    for function in functions:
+        function.update_autoscaler(scaledown_window=60)
 
 
 async def _repeat(one: Round, until: float, numbers: itertools.count[int], folder: Path) -> int:
