@@ -307,7 +307,8 @@ class Function(Generic[P, R_co, L_co]):
 
     def scaling_log(self) -> list[ScalingRecord]:
         """Return the latest decisions that started or stopped containers, the oldest first."""
-        return list(self._source.bind().supervisor.autoscaler.log)
+        autoscaler = self._source.bind().supervisor.autoscaler
+        return [] if autoscaler is None else list(autoscaler.log)
 
     def with_options(
         self,

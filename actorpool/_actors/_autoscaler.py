@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The autoscaler: on slot utilization events asks the policy, for its supervisor to carry out.
+"""The autoscaler actor: wakes on slot utilization events, asks the policy, tells the supervisor.
 
-Events are coalesced: "something changed" makes the supervisor come here, once for many of them, and the policy looks
-at one snapshot. Its decision is applied before it looks again, so a decision never counts containers that an earlier
-one has just asked for a second time.
+Events are coalesced: "something changed" wakes it, then it looks at one snapshot. It sends one decision
+at a time and does not look again until the supervisor has applied it, so a decision never counts
+containers that an earlier one has just asked for a second time.
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ from actorpool._core import _effects as fx
 from actorpool._core._scaling import ScalingRecord, WindowPolicy, with_events
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from actorpool._core._pool import Pool
     from actorpool._core._scaling import Decision, ScalingPolicy, Snapshot
-    from actorpool._host._base import Host, TimerHandle
+    from actorpool._host._base import Host, SendChannel, TimerHandle
 
     from ._dispatch import Dispatcher
 
@@ -32,9 +30,20 @@ _LOG_LENGTH = 100
 
 
 class Autoscaler:
-    """What keeps a pool's size; a part of the function's supervisor. Host thread only."""
+    """The actor that keeps a pool's size; a child of the function's supervisor."""
 
-    __slots__ = ("_ask", "_dispatcher", "_host", "_look", "_overruled", "_timer", "_title", "log")
+    __slots__ = (
+        "_applied",
+        "_ask",
+        "_dispatcher",
+        "_host",
+        "_sent",
+        "_signal",
+        "_supervisor",
+        "_timer",
+        "_title",
+        "log",
+    )
 
     def __init__(
         self,
@@ -42,39 +51,46 @@ class Autoscaler:
         host: Host,
         dispatcher: Dispatcher,
         policy: ScalingPolicy,
-        look: Callable[[], object],
+        supervisor: SendChannel[fx.Event],
     ) -> None:
         self._title = title
         self._host = host
         self._dispatcher = dispatcher
         self._ask = with_events(policy)
-        # Has the supervisor come here, when the policy wants to look again.
-        self._look = look
+        self._supervisor = supervisor
+        self._signal = host.bridge.signal()
+        self._applied = host.bridge.signal()
         self._timer: TimerHandle | None = None
-        # How many decisions were overruled so far.
-        self._overruled = 0
+        # What was sent and is not applied yet: what was seen, what was decided, how many were overruled before.
+        self._sent: tuple[Snapshot, Decision, int] | None = None
         self.log: deque[ScalingRecord] = deque(maxlen=_LOG_LENGTH)
 
-    def decide(self) -> fx.Decided:
-        """Look at one snapshot; return what the policy decides, which the caller applies at once."""
-        self.rest()
-        snapshot = self._dispatcher.snapshot()
-        decision = self._decide(snapshot)
-        if decision.wake_at is not None:
-            self._timer = self._host.call_at(decision.wake_at, self._look)
-        return fx.Decided(decision, snapshot)
+    def wake(self) -> None:
+        """Say that something changed; host thread only."""
+        self._signal.notify()
 
-    def applied(self, decided: fx.Decided) -> None:
-        """Put a decision on record that was applied: before anything comes of it."""
-        overruled = self._dispatcher.read(_overruled)
-        self._record(decided.seen, decided.decision, overruled > self._overruled)
-        self._overruled = overruled
+    def applied(self) -> None:
+        """Say that the supervisor has applied the last decision; it is on record before anything comes of it."""
+        assert self._sent is not None
+        snapshot, decision, overruled = self._sent
+        self._record(snapshot, decision, self._dispatcher.read(_overruled) > overruled)
+        self._applied.notify()
 
-    def rest(self) -> None:
-        """Do not look again until asked."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    async def run(self) -> None:
+        """Look whenever woken, for ever; ends by cancellation."""
+        try:
+            while True:
+                await self._signal.wait()
+                self._disarm()
+                snapshot = self._dispatcher.snapshot()
+                decision = self._decide(snapshot)
+                self._sent = (snapshot, decision, self._dispatcher.read(_overruled))
+                if decision.wake_at is not None:
+                    self._timer = self._host.call_at(decision.wake_at, self._signal.notify)
+                await self._supervisor.send(fx.Decided(decision, snapshot))
+                await self._applied.wait()
+        finally:
+            self._disarm()
 
     def _decide(self, snapshot: Snapshot) -> Decision:
         try:
@@ -87,6 +103,11 @@ class Autoscaler:
             )
             self._ask = WindowPolicy().decide
             return self._ask(snapshot)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _record(self, snapshot: Snapshot, decision: Decision, overruled: bool) -> None:
         if not (decision.start or decision.stop or decision.cancel or overruled):

@@ -2,8 +2,7 @@
 """The container actor: start, ready, (inputs), drain, exit hooks, stopped.
 
 Its supervisor hears `ContainerReady`, then `ContainerExited`; or `ContainerFailed`; each exactly once.
-Inputs do not pass through its task: they go to the backend in the turn of whoever has them in hand. So a container
-that has nothing to wait for when it starts has no task until it is to stop.
+Inputs do not pass through its task: they go to the backend in the turn of whoever has them in hand.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Protocol
 
-from actorpool._backends._workload import started_at_once
 from actorpool._core import _effects as fx
 from actorpool._core._container import Phase
 from actorpool._core._recycling import Age
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from actorpool._backends._workload import ContainerBackend, ContainerOwner
     from actorpool._core._container import Container
     from actorpool._core._input import Input
-    from actorpool._host._base import CancelScope, Event, Host, Nursery, TimerHandle
+    from actorpool._host._base import CancelScope, Host, TimerHandle
 
     from ._dispatch import Dispatcher
 
@@ -42,13 +40,11 @@ class ContainerActor:
 
     __slots__ = (
         "_age",
-        "_aged",
         "_backend",
         "_grace_s",
         "_host",
         "_lost",
         "_make_backend",
-        "_nursery",
         "_record",
         "_report",
         "_started",
@@ -70,7 +66,6 @@ class ContainerActor:
         record: Container,
         name: str,
         host: Host,
-        nursery: Nursery,
         make_backend: MakeBackend,
         report: Callable[[fx.Event], None],
         dispatcher: Dispatcher,
@@ -82,7 +77,6 @@ class ContainerActor:
         self._record = record
         self.name = name
         self._host = host
-        self._nursery = nursery
         self._make_backend = make_backend
         self._report = report
         self.dispatcher: Dispatcher = dispatcher
@@ -90,9 +84,7 @@ class ContainerActor:
         self._startup_timeout_s = startup_timeout_s
         self._grace_s = grace_s
         self._age = Age(recycle_age_s)
-        self._aged: TimerHandle | None = None
-        # Set when it is to stop; None as long as it has no task.
-        self._stop: Event | None = None
+        self._stop = host.event()
         self._backend: ContainerBackend | None = None
         self._starting: CancelScope | None = None
         self._started = False
@@ -105,54 +97,38 @@ class ContainerActor:
         if self._backend is not None:
             self._backend.abandon()
 
-    def begin(self) -> None:
-        """Start: at once where nothing is to be waited for, else in a task."""
+    def stop(self) -> None:
+        """Ask for the exit hooks and the end; a start under way is called off."""
+        self._stop.set()
+        if self._starting is not None:
+            self._starting.cancel()
+
+    async def run(self) -> None:
+        """Live the container's life; returns when nothing of it is left."""
         try:
             backend = self._make_backend(self.name, self)
             self.send = backend.send
             self.cancel = backend.cancel
-            self.admitted = started_at_once(backend)
         except Exception as error:
             # A backend may be the user's own.
             self._report(fx.ContainerFailed(self._record, error))
             return
         self._backend = backend
-        if self.admitted:
-            self._ready()
-        else:
-            self._live()
-
-    def stop(self) -> None:
-        """Ask for the exit hooks and the end; a start under way is called off."""
-        stop = self._live() if self._stop is None else self._stop
-        stop.set()
-        if self._starting is not None:
-            self._starting.cancel()
-
-    def leave(self) -> None:
-        """See to it that it ends with the nursery, which is about to be cancelled."""
-        if self._stop is None and self._started:
-            self._live()
-
-    def _live(self) -> Event:
-        """Start the task; return the event that ends it."""
-        stop = self._stop = self._host.event()
-        self._nursery.start_soon(self._run, self._backend, stop, name=f"container {self.name}")
-        return stop
-
-    async def _run(self, backend: ContainerBackend, stop: Event) -> None:
-        """Start unless that is done, wait for the end, end; returns when nothing of the container is left."""
         failure: BaseException | None = None
+        aged: TimerHandle | None = None
         try:
-            if not self._started:
-                failure = await self._start(backend, stop)
-                if failure is None:
-                    self._ready()
+            failure = await self._start(backend)
             if failure is None:
-                await stop.wait()
+                self._started = True
+                if self._record.phase is Phase.STARTING:
+                    self._report(fx.ContainerReady(self._record))
+                self._age.ready(self._host.now())
+                if self._age.retire_at < math.inf:
+                    aged = self._host.call_at(self._age.retire_at, self.retire)
+                await self._stop.wait()
         finally:
-            if self._aged is not None:
-                self._aged.cancel()
+            if aged is not None:
+                aged.cancel()
             # Also when the app is being cancelled from outside.
             leftover = list(self._record.inputs)
             await self._host.shielded(lambda: backend.stop(leftover, self._grace_s), math.inf)
@@ -161,21 +137,13 @@ class ContainerActor:
         elif not self._lost:
             self._report(fx.ContainerExited(self._record))
 
-    def _ready(self) -> None:
-        self._started = True
-        if self._record.phase is Phase.STARTING:
-            self._report(fx.ContainerReady(self._record))
-        self._age.ready(self._host.now())
-        if self._age.retire_at < math.inf:
-            self._aged = self._host.call_at(self._age.retire_at, self.retire)
-
     def lost(self, error: BaseException, run: frozenset[Input]) -> None:
         """Report that the backend's container is gone; see `ContainerOwner.lost`."""
         # Before it was ready, `start` raises the error.
         if self._started and not self._lost:
             self._lost = True
             self._report(fx.ContainerExited(self._record, error, run))
-            self.stop()
+            self._stop.set()
 
     def retire(self) -> None:
         """Have the pool give it nothing more; see `ContainerOwner.retire`."""
@@ -193,12 +161,12 @@ class ContainerActor:
         """Report results; see `ContainerOwner.succeeded`."""
         return self.dispatcher.succeed(inputs, results)
 
-    async def _start(self, backend: ContainerBackend, stop: Event) -> BaseException | None:
+    async def _start(self, backend: ContainerBackend) -> BaseException | None:
         """Start the backend; return why it failed, or None."""
         limit = math.inf if self._startup_timeout_s is None else self._startup_timeout_s
         error: BaseException | None = None
         with self._host.move_on_after(math.inf) as self._starting:
-            if stop.is_set():
+            if self._stop.is_set():
                 return None
             error = await raised_by(backend.admit)
             if error is None:

@@ -14,6 +14,7 @@ import logging
 import math
 import threading
 from contextlib import AsyncExitStack
+from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -351,7 +352,9 @@ class AppRuntime:
         if self._nursery is None:
             supervisor.refuse()
             return
-        self._nursery.start_soon(self._supervise, key, supervisor, name=f"supervisor of {supervisor.name}")
+        # Not in the context of whoever called first: hooks would see his variables.
+        start = self._nursery.start_soon
+        Context().run(start, self._supervise, key, supervisor, name=f"supervisor of {supervisor.name}")
 
 
 def _size(pool: Pool) -> int:

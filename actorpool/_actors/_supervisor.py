@@ -4,18 +4,12 @@
 It owns the pool machine (through its dispatcher), a mailbox, a nursery of container actors and the
 autoscaler. Each message is one control step of the machine, whose effects it then carries out. A
 container's failure reaches it as a message; its siblings live on.
-
-Theory of operation. A step never waits for anything, so it is taken in the turn of whoever brings the message, on the
-host's thread and in a context of the supervisor's own; what comes in during a step is for after it. Requests from the
-data path are posted first, so that a burst of inputs is one look of the policy's. The supervisor's task only waits
-for the end.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
-from contextvars import Context
+import math
 from typing import TYPE_CHECKING, Literal
 
 from actorpool._core import _effects as fx
@@ -35,7 +29,7 @@ if TYPE_CHECKING:
     from actorpool._core._container import Container
     from actorpool._core._pool import Pool
     from actorpool._core._scaling import ScalingPolicy
-    from actorpool._host._base import Event, Host, Nursery, TimerHandle, Waiter
+    from actorpool._host._base import Event, Host, Nursery, SendChannel, TimerHandle, Waiter
 
     from ._container import MakeBackend
 
@@ -83,23 +77,22 @@ class Supervisor:
         self.dispatcher: Dispatcher = Dispatcher(pool, host, self._attend, self.tell, abandons=abandons)
         self._host = host
         self._make_backend = make_backend
+        self._policy = policy
         self._startup_timeout_s = startup_timeout_s
         self._grace_s = grace_s
-        self.autoscaler: Autoscaler = Autoscaler(pool.title, host, self.dispatcher, policy, self._look)
-        self._context = Context()
-        # None unless the supervisor lives.
-        self._mailbox: deque[fx.Event] | None = None
-        self._stepping = False
-        # Whether the policy is to look when the mailbox is empty.
-        self._to_look = False
-        self._over: Event = host.event()
-        self._failure: BaseException | None = None
+        self._mailbox: SendChannel[fx.Event] | None = None
         self._nursery: Nursery | None = None
+        self._autoscaler: Autoscaler | None = None
         self._timer: TimerHandle | None = None
         self._drained: Event | None = None
         self._shutting_down = False
         self.ended: Waiter = host.bridge.waiter()
         """Notified when `run` has ended."""
+
+    @property
+    def autoscaler(self) -> Autoscaler | None:
+        """The autoscaler, once the supervisor runs."""
+        return self._autoscaler
 
     # -- any thread ------------------------------------------------------------------------------
 
@@ -128,11 +121,14 @@ class Supervisor:
         """
         settings, effects = self.dispatcher.change(change)
         if effects:
-            self._host.bridge.post(self._carry_out, effects)
+            self._host.bridge.post(self._perform, effects)
         return settings
 
     def _attend(self, attention: int) -> None:
-        """Have done soon what the machine asks for; called from the data path, on any thread."""
+        """Wake the actors that the machine asks for; called from the data path, on any thread."""
+        if self._host.bridge.is_current():
+            self._wake(attention)
+            return
         try:
             self._host.bridge.post(self._wake, attention)
         except HostClosedError:
@@ -142,85 +138,44 @@ class Supervisor:
     # -- the host's thread -----------------------------------------------------------------------
 
     def _wake(self, attention: int) -> None:
-        # Before the supervisor lives the request waits in the machine, and `run` looks at it first.
-        if attention & SCALING:
-            self._to_look = True
+        # Before the supervisor runs the request waits in the machine, and `run` looks at it first.
+        if attention & SCALING and self._autoscaler is not None:
+            self._autoscaler.wake()
         if attention & CONTROL:
             self._receive(fx.Ticked())
-        else:
-            self._advance()
 
     def _receive(self, event: fx.Event) -> None:
         if self._mailbox is not None:
-            self._mailbox.append(event)
-            self._advance()
-
-    def _look(self) -> None:
-        self._to_look = True
-        self._advance()
-
-    def _carry_out(self, effects: list[fx.Effect]) -> None:
-        self._context.run(self._perform, effects)
-
-    def _advance(self) -> None:
-        """Take the steps that are due, unless one is being taken."""
-        if self._mailbox is not None and not self._stepping:
-            self._context.run(self._take_steps, self._mailbox)
-
-    def _take_steps(self, mailbox: deque[fx.Event]) -> None:
-        self._stepping = True
-        try:
-            while True:
-                if mailbox:
-                    self._step(mailbox.popleft())
-                elif self._to_look:
-                    self._to_look = False
-                    self._step(self.autoscaler.decide())
-                else:
-                    break
-            if self.dispatcher.read(_vacant) and (self._shutting_down or self._forgotten()):
-                self._end()
-        except BaseException as error:
-            # A bug of ours, which ends this supervisor in its task.
-            self._failure = error
-            self._end()
-            if not isinstance(error, Exception):
-                raise
-        finally:
-            self._stepping = False
-
-    def _end(self) -> None:
-        self._mailbox = None
-        # At once: nothing may come to it any more.
-        self._give_up()
-        self._over.set()
+            self._mailbox.send_nowait(event)
 
     async def run(self) -> None:
-        """Live until `shut_down`, or until nobody refers to the pool; then nothing of it is left."""
+        """Live until `close`; then nothing of the pool is left."""
+        host = self._host
+        send, receive = host.open_memory_channel(math.inf)
         try:
-            async with self._host.open_nursery() as nursery:
+            async with host.open_nursery() as nursery:
                 self._nursery = nursery
-                self._mailbox = deque()
+                self._mailbox = send
+                self._autoscaler = Autoscaler(self.title, host, self.dispatcher, self._policy, send)
+                nursery.start_soon(self._autoscaler.run, name=f"autoscaler of {self.name}")
                 # Whatever was asked for before there was a mailbox.
-                self._wake(SCALING | CONTROL)
+                self._autoscaler.wake()
+                self._receive(fx.Ticked())
                 try:
-                    await self._over.wait()
-                    if self._failure is not None:
-                        raise self._failure
+                    while not (self.dispatcher.read(_vacant) and (self._shutting_down or self._forgotten())):
+                        self._step(await receive.receive())
                 finally:
                     # Cut off from outside, with inputs on board: each still gets its outcome, and only then
                     # do the containers stop.
                     self._mailbox = None
                     self._give_up()
-                    for container in self.dispatcher.read(_containers):
-                        if container.handle is not None:
-                            container.handle.leave()
                 nursery.cancel()
         finally:
             # Once more for the outcomes, should the body have been left before it began.
             self._give_up()
             self._disarm()
-            self.autoscaler.rest()
+            send.close()
+            receive.close()
             self.ended.notify()
 
     def close_door(self) -> None:
@@ -281,10 +236,9 @@ class Supervisor:
         ticked = isinstance(event, fx.Ticked)
         if ticked and self.dispatcher.begin_tick():
             self.called_from_inputs()
-        effects = self.dispatcher.handle(event)
-        if isinstance(event, fx.Decided):
-            self.autoscaler.applied(event)
-        self._perform(effects)
+        self._perform(self.dispatcher.handle(event))
+        if isinstance(event, fx.Decided) and self._autoscaler is not None:
+            self._autoscaler.applied()
         if ticked:
             self._arm()
         if self._drained is not None and self.drained:
@@ -308,12 +262,11 @@ class Supervisor:
         for effect in effects:
             match effect:
                 case fx.StartContainer(container=container):
-                    assert self._nursery is not None
-                    container.handle = ContainerActor(
+                    name = f"{self.name}/{container.number}"
+                    actor = ContainerActor(
                         container,
-                        f"{self.name}/{container.number}",
+                        name,
                         self._host,
-                        self._nursery,
                         self._make_backend,
                         self._receive,
                         self.dispatcher,
@@ -321,7 +274,9 @@ class Supervisor:
                         grace_s=self._grace_s,
                         recycle_age_s=self._recycle_age_s,
                     )
-                    container.handle.begin()
+                    container.handle = actor
+                    assert self._nursery is not None
+                    self._nursery.start_soon(actor.run, name=f"container {name}")
                 case fx.StopContainer(container=container):
                     container.handle.stop()
                 case fx.Deliver(container=container, inputs=inputs):

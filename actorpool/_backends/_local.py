@@ -100,18 +100,6 @@ class LocalContainer:
         if input.target.is_async:
             self._tasks.cancel(input)
 
-    def start_at_once(self) -> bool:
-        """Start unless there is a user's object to be made, or threads to be waited for."""
-        workload = self._workload
-        if workload.build is not None:
-            return False
-        if workload.threads:
-            if not self._gate.enter_at_once(workload.name, workload.threads):
-                return False
-            self._admitted = True
-        self._bind_targets()
-        return True
-
     async def admit(self) -> None:
         """Wait until the app has threads for this container."""
         workload = self._workload
@@ -129,18 +117,15 @@ class LocalContainer:
                 self._instance = workload.build()
             for hook in workload.enter:
                 await self._run_hook(hook, self._has_entered)
-        self._bind_targets()
-
-    def _has_entered(self) -> None:
-        self._entered += 1
-
-    def _bind_targets(self) -> None:
-        for target in self._workload.targets:
+        for target in workload.targets:
             function = target.function
             call = function if self._instance is None else function.__get__(self._instance)
             if target.is_generator:
                 call = async_producer(call, self._host.bridge) if target.is_async else producer(call)
             self._calls[target] = call
+
+    def _has_entered(self) -> None:
+        self._entered += 1
 
     def abandon(self) -> None:
         """Let the threads end; nothing can be run on the loop any more. Threads: any."""

@@ -54,10 +54,6 @@ class ThreadGate:
         """Most threads the app may hold."""
         return self._budget.ceiling
 
-    def enter_at_once(self, owner: Hashable, threads: int) -> bool:
-        """Let `owner` have `threads` more threads if they are free and nobody waits; return whether it has them."""
-        return self._budget.grant_at_once(owner, threads)
-
     async def enter(self, owner: Hashable, threads: int) -> None:
         """Wait until `owner` may have `threads` more threads.
 

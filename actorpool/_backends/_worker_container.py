@@ -42,8 +42,8 @@ class InterruptibleContainer(LocalContainer):
         super().__init__(*args)
         self._interruptions = interruptions
 
-    def _bind_targets(self) -> None:
-        super()._bind_targets()
+    async def start(self) -> None:
+        await super().start()
         for target, call in self._calls.items():
             if not target.is_async:
                 self._calls[target] = _interruptible(call, self._interruptions)

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from actorpool._core._input import Input
 
-__all__ = ["ContainerBackend", "ContainerOwner", "Hook", "Target", "Workload", "started_at_once"]
+__all__ = ["ContainerBackend", "ContainerOwner", "Hook", "Target", "Workload"]
 
 
 @define(eq=False, repr=False)
@@ -55,14 +55,13 @@ class Workload:
     exit: tuple[Hook, ...] = ()
     bound: bool = False
     """Whether the targets are methods: their first parameter is the container's object."""
-    threads: int = field(init=False)
-    """How many threads a container may come to use: one per slot for synchronous functions."""
 
-    def __attrs_post_init__(self) -> None:
+    @property
+    def threads(self) -> int:
+        """How many threads a container may come to use: one per slot for synchronous functions."""
         if any(not target.is_async for target in self.targets):
-            self.threads = self.max_inputs
-        else:
-            self.threads = 1 if any(not hook.is_async for hook in (*self.enter, *self.exit)) else 0
+            return self.max_inputs
+        return 1 if any(not hook.is_async for hook in (*self.enter, *self.exit)) else 0
 
 
 class ContainerOwner(Protocol):
@@ -99,11 +98,7 @@ class ContainerOwner(Protocol):
 
 
 class ContainerBackend(Protocol):
-    """One container's inside: whatever runs its inputs.
-
-    It may have one more method, `start_at_once() -> bool`: asked first, it starts the container if that needs no
-    waiting and runs no code of the user's, and returns whether it did. If so, `admit` and `start` are not called.
-    """
+    """One container's inside: whatever runs its inputs."""
 
     async def admit(self) -> None:
         """Wait until there is room for one more container; this does not count as its start.
@@ -140,9 +135,3 @@ class ContainerBackend(Protocol):
             grace_s: How long to wait for them, and for each hook, in seconds.
         """
         ...
-
-
-def started_at_once(backend: ContainerBackend) -> bool:
-    """Start `backend` if it can without waiting; return whether it has started."""
-    start: Callable[[], bool] | None = getattr(backend, "start_at_once", None)
-    return start is not None and start()

@@ -124,14 +124,6 @@ class ThreadBudget(Generic[TicketT]):
         """Return how many threads `owner` holds."""
         return self._held.get(owner, 0)
 
-    def grant_at_once(self, owner: Hashable, count: int) -> bool:
-        """Grant `count` threads (>= 1) if nobody waits and so many are free; return whether they were."""
-        if self._requests or count > self._ceiling - self._total:
-            return False
-        self._held[owner] = self.held(owner) + count
-        self._total += count
-        return True
-
     def request(self, owner: Hashable, count: int, ticket: TicketT) -> bool:
         """Ask for `count` threads; return whether they are granted at once, else the ticket waits.
 

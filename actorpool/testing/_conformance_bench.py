@@ -17,7 +17,7 @@ from typing import Any, Final
 from attrs import define, field
 
 from actorpool._backends._parts import ContainerParts, MakeContainer
-from actorpool._backends._workload import ContainerBackend, Workload, started_at_once
+from actorpool._backends._workload import ContainerBackend, Workload
 from actorpool._core._container import Container, Phase
 from actorpool._core._input import CANCELLED, RUNNING, STATE_NAMES, SUCCEEDED, Input
 from actorpool._host._base import Host, Waiter
@@ -100,9 +100,8 @@ class Bench:
 
     async def start(self) -> None:
         """Let the container in and start it."""
-        if not started_at_once(self.backend):
-            await self.within(self.backend.admit, PATIENCE_S, "admit() returns where there is room")
-            await self.within(self.backend.start, PATIENCE_S, "start() returns")
+        await self.within(self.backend.admit, PATIENCE_S, "admit() returns where there is room")
+        await self.within(self.backend.start, PATIENCE_S, "start() returns")
         self._record.move(Phase.READY)
 
     async def stop(self) -> float:

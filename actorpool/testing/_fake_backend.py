@@ -104,12 +104,6 @@ class FakeBackend:
 
     # -- the protocol ----------------------------------------------------------------------------
 
-    def start_at_once(self) -> bool:
-        """Start as its fate says, if that is to be ready at once and to live."""
-        fate = self._fate
-        self._entered = fate.start == "succeeds" and not fate.start_s and fate.lives_s is None
-        return self._entered
-
     async def admit(self) -> None:
         """Let it in: it needs nothing that others may have."""
 

@@ -21,18 +21,6 @@ def test_threads_below_the_ceiling_are_granted_at_once() -> None:
     assert (False, True) == ("a1" in budget, "b2" in budget)
 
 
-def test_free_threads_are_had_without_a_ticket_if_nobody_waits() -> None:
-    budget = ThreadBudget[str](4)
-    assert budget.grant_at_once("a", 3)
-    assert not budget.grant_at_once("a", 2)
-    assert budget.grant_at_once("b", 1)
-    assert (3, 1, 0) == (budget.held("a"), budget.held("b"), budget.waiting)
-    assert not budget.request("c", 2, "c1")
-    assert [] == budget.release("a", 1)
-    assert not budget.grant_at_once("a", 1)
-    assert (2, 1) == (budget.held("a"), budget.waiting)
-
-
 def test_released_threads_go_to_whoever_waits() -> None:
     budget = ThreadBudget[str](10)
     budget.request("a", 10, "a1")

@@ -79,7 +79,6 @@ GROUPS: dict[str, Stages] = {
         ("tests/api/test_faults_lost_loops.py",),
         *WIDE,
     ),
-    "at once": (("tests/actors/test_starts_at_once.py",), *WIDE),
     "supervisor": (
         (
             "tests/api/test_scaledown_window.py",

@@ -94,7 +94,7 @@ ACTORS = [
     ),
     Mutant(
         "_actors/_container.py",
-        "self._aged = self._host.call_at(self._age.retire_at, self.retire)",
+        "aged = self._host.call_at(self._age.retire_at, self.retire)",
         "pass",
         "a container that grows too old",
         "container",
@@ -129,24 +129,10 @@ ACTORS = [
     ),
     Mutant(
         "_actors/_supervisor.py",
-        "self.autoscaler.applied(event)",
+        "self._autoscaler.applied()",
         "pass",
-        "a decision that is not on record",
+        "an autoscaler that decides once",
         "supervisor",
-    ),
-    Mutant(
-        "_actors/_supervisor.py",
-        "container.handle.leave()",
-        "pass",
-        "containers that outlive an app which is cut off",
-        "at once",
-    ),
-    Mutant(
-        "_actors/_supervisor.py",
-        "self._context.run(self._take_steps, self._mailbox)",
-        "self._take_steps(self._mailbox)",
-        "enter hooks that run in the context of whoever called first",
-        "at once",
     ),
     Mutant(
         "_actors/_supervisor.py",
@@ -164,7 +150,7 @@ ACTORS = [
     ),
     Mutant(
         "_actors/_autoscaler.py",
-        "self._timer = self._host.call_at(decision.wake_at, self._look)",
+        "self._timer = self._host.call_at(decision.wake_at, self._signal.notify)",
         "pass",
         "an idle container that nobody looks at when its window is over",
         "supervisor",

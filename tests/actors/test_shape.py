@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Containers that have nothing to wait for when they start: ready in the step that asks for them, without a task."""
+"""Who is an actor: a function's supervisor, the containers of its nursery, and its autoscaler."""
 
 from __future__ import annotations
 
@@ -21,11 +21,15 @@ Run = Callable[..., Any]
 caller: ContextVar[str] = ContextVar("caller", default="nobody")
 
 
-def container_tasks() -> list[str]:
-    return sorted(name for task in asyncio.all_tasks() if (name := task.get_name()).startswith("container "))
+def actors() -> list[str]:
+    return sorted(
+        name
+        for task in asyncio.all_tasks()
+        if (name := task.get_name()).startswith(("supervisor of ", "autoscaler of ", "container "))
+    )
 
 
-def test_a_container_of_a_plain_function_has_no_task_until_it_stops() -> None:
+def test_a_function_is_a_supervisor_an_autoscaler_and_containers() -> None:
     app = modal.App("my-app")
 
     @app.function()
@@ -36,30 +40,17 @@ def test_a_container_of_a_plain_function_has_no_task_until_it_stops() -> None:
     def threaded(x: int) -> int:
         return x
 
-    @app.cls()
-    class C:
-        @modal.exit()
-        async def leave(self) -> None:
-            left.append(container_tasks())
-
-        @modal.method()
-        async def f(self, x: int) -> int:
-            return x
-
-    left: list[list[str]] = []
-
     async def main() -> None:
         async with app.run():
-            assert [1, 2, 3] == [
-                await plain.remote.aio(1),
-                await threaded.remote.aio(2),
-                await C().f.remote.aio(3),
-            ]
-            assert ["container C/1"] == container_tasks()
-        assert [] == container_tasks()
+            assert [1, 2] == [await plain.remote.aio(1), await threaded.remote.aio(2)]
+            assert [
+                *("autoscaler of plain", "autoscaler of threaded"),
+                *("container plain/1", "container threaded/1"),
+                *("supervisor of plain", "supervisor of threaded"),
+            ] == actors()
+        assert [] == actors()
 
     asyncio.run(main())
-    assert [["container C/1", "container plain/1", "container threaded/1"]] == left
 
 
 def test_all_inputs_of_a_burst_are_seen_by_one_look_of_the_policy(run: Run) -> None:
@@ -118,7 +109,7 @@ def test_enter_hooks_do_not_run_in_the_context_of_whoever_called_first(run: Run)
     run(main)
 
 
-def test_an_app_that_is_cut_off_ends_containers_without_a_task_too() -> None:
+def test_an_app_that_is_cut_off_ends_the_threads_of_its_containers() -> None:
     app = modal.App("my-app")
 
     @app.function()
