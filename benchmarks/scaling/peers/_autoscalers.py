@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections import deque
 
 from attrs import define, field
@@ -16,7 +17,7 @@ __all__ = ["Dask", "Hpa", "Knative", "RayServe"]
 
 
 @define
-class _Ticking:
+class _Ticking(ABC):
     """A policy that decides when its interval is over, and stands by its decision in between."""
 
     _next: float = field(default=-math.inf, init=False)
@@ -41,11 +42,11 @@ class _Ticking:
         asleep = not (s.ready or s.starting or s.pending)
         return reach(s, self._wanted, None if asleep else self._next, "as of the last tick")
 
-    def interval_s(self) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    def interval_s(self) -> float: ...
 
-    def wanted(self, s: Snapshot) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    def wanted(self, s: Snapshot) -> float: ...
 
 
 @define
