@@ -73,6 +73,8 @@ __all__ = ["main", "template_command"]
 
 # How often an import is interrupted to look after the parent. Well below the 2 s in which all must have ended.
 _LOOK_S: Final = 0.5
+# How long a template that ends waits for those that it has killed.
+_REAP_S: Final = 1.0
 
 
 def template_command(descriptor: int) -> list[str]:
@@ -147,12 +149,22 @@ class _Template:
                 self._waiting += self._control.receive()
 
     def end(self) -> NoReturn:
-        """Kill whoever is left, and end."""
-        for pid in self._children:
+        """Kill and reap whoever is left, and end."""
+        left = set(self._children)
+        if self._spare is not None:
+            left.add(self._spare[0])
+        for pid in left:
             # Not reaped, so the number is its own.
             _signal_group(pid, signal.SIGKILL)
-        if self._spare is not None:
-            _signal_group(self._spare[0], signal.SIGKILL)
+        # One that the kernel cannot end does not keep this process.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, _REAP_S)
+        for pid in left:
+            try:
+                os.waitpid(pid, 0)
+            except ChildProcessError:
+                # A module of the user's has waited for all children.
+                continue
         os._exit(0)
 
     def _obey(self, message: ControlMessage) -> None:

@@ -238,11 +238,19 @@ class Pool(Losses):
         if self._shutting_down:
             # Decided before all containers were told to stop; a further one would never be.
             return
-        decision = event.decision
+        decision, seen = event.decision, event.seen
         room = self._start_room()
         # Invariant: demand never waits for nobody.
         least = max(self.settings.min_containers, 1 if self._backlog.count else 0)
-        start = max(0, decision.start, least - self.size)
+        start, missing = decision.start, least - self.size
+        if missing > start:
+            seen_least = max(seen.settings.min_containers, 1 if seen.pending else 0)
+            seen_missing = seen_least - seen.ready - seen.starting
+            if missing > seen_missing:
+                # What came meanwhile is for the next decision: whatever starts has a reason that speaks of it.
+                self.attention |= SCALING
+            start = max(start, min(missing, seen_missing))
+        start = max(0, start)
         start = start if room is None else min(start, room)
         if self.crowded:
             # Threads that others wait for are not taken for a buffer.
@@ -263,8 +271,8 @@ class Pool(Losses):
             self.attention |= SCALING
         for _ in range(start):
             self._start(now, effects)
-        self.overruled += breaks_contract(decision, event.seen)
-        self._set_alarms(decision, event.seen, now)
+        self.overruled += breaks_contract(decision, seen)
+        self._set_alarms(decision, seen, now)
 
     def _ticked(self, event: fx.Ticked, now: float, effects: list[fx.Effect]) -> None:
         self.attention &= ~CONTROL

@@ -147,12 +147,15 @@ def test_when_the_parent_is_killed_nothing_is_left_within_two_seconds() -> None:
         other = int(parent.stdout.readline())
         assert "running" == parent.stdout.readline().strip()
         templates = set(children_of({parent.pid}))
-        family = {*templates, *children_of(templates)}
-        assert len(family) > 3
+        its_containers = children_of(templates)
+        assert len(its_containers) > 2
         assert is_alive(other)
         parent.kill()
         killed_at = time.monotonic()
-        while is_alive(other) or any(os.path.exists(f"/proc/{pid}") for pid in family):
+        # The template and `other` have nobody but the system's first process to reap them, which takes its time.
+        while any(is_alive(pid) for pid in {other, *templates}) or any(
+            os.path.exists(f"/proc/{pid}") for pid in its_containers
+        ):
             assert time.monotonic() - killed_at < ORPHAN_S
             time.sleep(0.01)
     finally:

@@ -13,7 +13,7 @@ from attrs import evolve
 
 from actorpool._core import _effects as fx
 from actorpool._core._container import Container, Phase
-from actorpool._core._flow import CONTROL
+from actorpool._core._flow import CONTROL, SCALING
 from actorpool._core._input import CANCELLED, DELAYED, FAILED, PENDING, RUNNING, SUCCEEDED, TIMED_OUT, Input
 from actorpool._core._pool import Pool
 from actorpool._core._scaling import Snapshot, WindowPolicy
@@ -103,7 +103,10 @@ class CheckedPool(Pool):
         expected = None if afterwards else model.step(event, now)
         effects = super().handle(event, now)
         if isinstance(event, fx.Decided):
-            model.decided(event, effects, now)
+            late = model.decided(event, effects, now)
+            assert not late or self.attention & SCALING or model.shut, (
+                "what came while it was decided waits for nobody"
+            )
         else:
             assert effects == (model.step(event, now) if expected is None else expected)
         self.told.update(effect.input for effect in effects if isinstance(effect, fx.Settle))

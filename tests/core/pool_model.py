@@ -443,7 +443,8 @@ class Model:
 
     # -- decisions: the contract -----------------------------------------------------------------
 
-    def decided(self, event: fx.Decided, effects: list[fx.Effect], now: float) -> None:
+    def decided(self, event: fx.Decided, effects: list[fx.Effect], now: float) -> bool:
+        """Return whether more was needed than the policy had seen, which it has to look at again."""
         settings, decision = self.settings, event.decision
         bound = math.inf if settings.max_containers is None else settings.max_containers
         before, stopping = self.size, len(self.live(Phase.STOPPING))
@@ -475,7 +476,11 @@ class Model:
                 settings.min_containers, math.ceil(self.demand / self.target), 1
             )
         least = max(settings.min_containers, 1 if self.backlog else 0)
-        assert len(asked) <= max(0, decision.start, least - before)
-        assert self.size >= least or paused or self.shut or before + stopping + len(asked) >= bound
+        seen_least = max(event.seen.settings.min_containers, 1 if event.seen.pending else 0)
+        seen_missing = seen_least - event.seen.ready - event.seen.starting
+        assert len(asked) <= max(0, decision.start, min(least - before, seen_missing))
+        late = least - before > max(decision.start, seen_missing)
+        assert self.size >= least or late or paused or self.shut or before + stopping + len(asked) >= bound
         assert self.size <= bound
         assert not asked or before + stopping + len(asked) <= bound, "what is stopping counts"
+        return late

@@ -291,4 +291,25 @@ def test_what_came_while_the_policy_was_deciding_does_not_make_its_decision_over
     seen = rig.pool.snapshot(0.0)
     rig.submit()
     rig.tell(fx.Decided(Decision(), seen))
+    assert (0, 0) == (rig.pool.size, rig.pool.overruled)
+
+
+def test_what_came_while_the_policy_was_deciding_is_the_next_decisions() -> None:
+    rig = Rig()
+    seen = rig.pool.snapshot(0.0)
+    decision = rig.policy.decide(seen)
+    rig.submit()
+    rig.tell(fx.Decided(decision, seen))
+    rig.attend()
+    assert (1, 0) == (rig.pool.size, rig.pool.overruled)
+
+
+def test_a_container_lost_while_the_policy_was_deciding_is_the_next_decisions_s11() -> None:
+    rig = Rig(min_containers=1)
+    (container,) = rig.start()
+    seen = rig.pool.snapshot(0.0)
+    decision = rig.policy.decide(seen)
+    rig.tell(fx.ContainerExited(container))
+    assert [] == rig.tell(fx.Decided(decision, seen))
+    rig.attend()
     assert (1, 0) == (rig.pool.size, rig.pool.overruled)
