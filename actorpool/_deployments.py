@@ -151,10 +151,11 @@ def check_callable_here(kind: str, name: str | None, app_name: str | None) -> No
     """Refuse what only the app's own process can do, if this is the process of a container.
 
     Raises:
-        RunsElsewhereError: If it is. Calls are carried to the process that has started this one; nothing else is.
+        RunsElsewhereError: If it is. Calls, settings and counts are carried to the process that has started this
+            one; nothing else is.
     """
     if in_container():
         raise RunsElsewhereError(
-            f"{kind} '{name}' of app '{app_name}' does not run in this process container: it can be called from "
-            "here, but its settings and counts are to be asked for in the process that runs the app"
+            f"{kind} '{name}' of app '{app_name}' does not run in this process container: from here it can be "
+            "called, and its settings and counts asked for; all else is for the process that runs the app"
         )

@@ -7,8 +7,8 @@ outcome come back as those of an input in a container do, and are put into the r
 from whoever takes it out of `_live` first: the message, or its cancellation here.
 
 An input that is only called is not waited for until its outcome: a refusal comes as that. What is spawned is
-accepted when the question "spawn" is answered. A thread blocks for an answer, save that `spawn.aio` and
-`get_call_graph.aio` wait for theirs. The loop's thread hears nothing else while it blocks: the parent answers at once.
+accepted when the question "spawn" is answered. A thread blocks for an answer, save that the `.aio` verbs
+wait for theirs. The loop's thread hears nothing else while it blocks: the parent answers at once.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ class Parent:
     async def spawn_async(self, pool: FarPool, input: Input) -> None:
         """Send a spawned input of a call of its own; the running loop goes on meanwhile. See `spawn`."""
         with self._spawning(pool, (input,)) as accepted:
-            accepted[0] = int(await self._ask_async("spawn", (call_id_of(input), False)))
+            accepted[0] = int(await self.ask_async("spawn", (call_id_of(input), False)))
 
     @contextmanager
     def _spawning(self, pool: FarPool, inputs: Sequence[Input]) -> Iterator[list[int]]:
@@ -342,7 +342,7 @@ class Parent:
 
     async def graph_of_async(self, input: Input) -> list[InputInfo]:
         """Do the same; the running loop goes on meanwhile."""
-        graph: list[InputInfo] = await self._ask_async("graph", call_id_of(input))
+        graph: list[InputInfo] = await self.ask_async("graph", call_id_of(input))
         return graph
 
     def _forget(self, question: str, what: object) -> None:
@@ -369,7 +369,7 @@ class Parent:
             self._questions.pop(number, None)
         return self._answer_to(asked)
 
-    async def _ask_async(self, question: str, value: object) -> Any:
+    async def ask_async(self, question: str, value: object) -> Any:
         """Return the answer, or raise what it says was raised; the running loop goes on meanwhile."""
         number = next(self._numbers)
         waiter = current_host().bridge.waiter()

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from actorpool._wire._messages import Message
 
     from ._binding import Source
+    from ._controls import Controls
 
 __all__ = ["ServedCalls"]
 
@@ -186,6 +187,11 @@ class ServedCalls:
         self._sources[number] = handle.source
         binding = self._bind(number)
         return _described(binding.target, binding.dispatcher)
+
+    def _control(self, recipe: Any, question: Callable[[Controls], Any]) -> Any:
+        make, args = recipe
+        with _deployments.looked_up_for(_deployments.app_of(self._runtime)):
+            return question(make(*args).__actorpool_controls__)
 
     # -- calls -----------------------------------------------------------------------------------
 
@@ -339,6 +345,8 @@ class ServedCalls:
         match question:
             case "bind":
                 return self._open(number, value)
+            case "control":
+                return self._control(*value)
             case "spawn":
                 return self._spawn(*value)
             case "find":

@@ -20,14 +20,16 @@ from actorpool.exception import InvalidError, NotFoundError
 
 from ._binding import ChangeSettings, PoolBinding, Reduced, Source
 from ._class_definition import ClassDefinition, LocalObject, is_hashable
+from ._controls import Autoscaling, Controls, UpdateAutoscaler
 from ._deployments import AppRef, RunsElsewhereError
 from ._marks import concurrency_of
 from ._pool_ref import PoolRef, PoolRefs
 from ._spec import Variation, check_options
-from .function import Autoscaling, Function, UpdateAutoscaler
+from .function import Function
 
 if TYPE_CHECKING:
     from actorpool._actors._runtime import AppRuntime
+    from actorpool._actors._supervisor import Supervisor
     from actorpool._backends._parts import MakeContainer
     from actorpool._backends._workload import Target
     from actorpool._core._config import AutoscalerSettings
@@ -121,8 +123,9 @@ class Obj:
         self._values: dict[str, Any] = {}
         self._local: LocalObject | None = None
         self._local_lock = threading.RLock()
-        self.update_autoscaler: UpdateAutoscaler = UpdateAutoscaler(self._update)
-        self.autoscaler: Autoscaling = Autoscaling(self._settings, self._update)
+        self.__actorpool_controls__: Controls = Controls(self._supervisor, self._update, self.__reduce__)
+        self.update_autoscaler: UpdateAutoscaler = UpdateAutoscaler(self.__actorpool_controls__)
+        self.autoscaler: Autoscaling = Autoscaling(self.__actorpool_controls__)
 
     def _resolve(self) -> tuple[Cls, PoolRef]:
         cls = self._cls.resolve()
@@ -132,11 +135,11 @@ class Obj:
             self._functions.clear()
         return self._resolved
 
+    def _supervisor(self) -> Supervisor:
+        return self._resolve()[1].supervisor()
+
     def _update(self, change: ChangeSettings) -> AutoscalerSettings:
         return self._resolve()[1].update(change)
-
-    def _settings(self) -> AutoscalerSettings:
-        return self._resolve()[1].supervisor().dispatcher.settings
 
     def bound_method(self, name: str, raw: Callable[..., Any]) -> Function[..., Any, Any]:
         """Return the handle of method `name`, whose `.local` is `raw`: of `super()` that of the base class."""

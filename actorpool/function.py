@@ -6,16 +6,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar
 
-from attrs import asdict, frozen
-
 from actorpool._backends._places import handle_at, place_of_handle
 from actorpool._core._batch import Batching
-from actorpool._core._config import UNSET, AutoscalerSettings, Unset
-from actorpool._core._counts import PoolCounts
 from actorpool.exception import ExecutionError, InvalidError
 
-from ._binding import ChangeSettings, Reduced, Source, bind
-from ._deployments import AppRef
+from ._binding import Reduced, Source, bind
+from ._controls import (
+    Autoscaling,
+    Controls,
+    CurrentStats,
+    FunctionStatistics,
+    FunctionStats,
+    UpdateAutoscaler,
+    scaling_log,
+    statistics,
+)
+from ._deployments import AppRef, RunsElsewhereError
 from ._generate import RemoteGen
 from ._marks import concurrency_of
 from ._sources import DeployedFunction
@@ -27,7 +33,6 @@ if TYPE_CHECKING:
     from actorpool._backends._parts import MakeContainer
     from actorpool._core._scaling import ScalingRecord
 
-    from ._binding import PoolBinding
     from .retries import Retries
 
 __all__ = ["Function", "FunctionStatistics", "FunctionStats"]
@@ -35,154 +40,6 @@ __all__ = ["Function", "FunctionStatistics", "FunctionStats"]
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 L_co = TypeVar("L_co", covariant=True)
-
-
-@frozen
-class FunctionStats:
-    """What `get_current_stats` returns."""
-
-    backlog: int
-    """Inputs accepted that no container has taken."""
-    num_total_runners: int
-    """Containers."""
-    num_running_inputs: int
-    """Inputs that hold slots."""
-    input_headroom: int
-    """Free slots of ready containers."""
-
-
-@frozen(kw_only=True)
-class FunctionStatistics(PoolCounts):
-    """All that is counted of one function's pool, at one instant."""
-
-    name: str
-    """The function's name."""
-    settings: AutoscalerSettings
-    """The autoscaler settings in force."""
-
-
-class UpdateAutoscaler:
-    """The verb `update_autoscaler`."""
-
-    __slots__ = ("_update",)
-
-    def __init__(self, update: Callable[[ChangeSettings], AutoscalerSettings]) -> None:
-        self._update = update
-
-    def __call__(
-        self,
-        *,
-        min_containers: int | None = None,
-        max_containers: int | None = None,
-        buffer_containers: int | None = None,
-        scaledown_window: float | None = None,
-    ) -> AutoscalerSettings:
-        """Change settings of the running function at once; those not given keep their values.
-
-        The next deploy puts the decorator's settings back. Never blocks.
-
-        Args:
-            min_containers: Containers kept warm.
-            max_containers: Most containers (inclusive); surplus ones drain and stop.
-            buffer_containers: Containers kept beyond those needed while active.
-            scaledown_window: Longest idle time of a container, in seconds.
-        Returns:
-            The settings now in force.
-        Raises:
-            InvalidError: If the result would be contradictory; nothing changes then.
-            ExecutionError: If the app is not running.
-        Threads: Any.
-        """
-        return self._update(
-            lambda settings: settings.merged(
-                min_containers=min_containers,
-                max_containers=max_containers,
-                buffer_containers=buffer_containers,
-                scaledown_window=scaledown_window,
-            )
-        )
-
-    async def aio(
-        self,
-        *,
-        min_containers: int | None = None,
-        max_containers: int | None = None,
-        buffer_containers: int | None = None,
-        scaledown_window: float | None = None,
-    ) -> AutoscalerSettings:
-        """Do the same; this never waits."""
-        return self(
-            min_containers=min_containers,
-            max_containers=max_containers,
-            buffer_containers=buffer_containers,
-            scaledown_window=scaledown_window,
-        )
-
-
-class Autoscaling:
-    """`f.autoscaler`: reads and changes the settings; here None clears, and what is not given stays."""
-
-    __slots__ = ("_settings", "_update")
-
-    def __init__(
-        self,
-        settings: Callable[[], AutoscalerSettings],
-        update: Callable[[ChangeSettings], AutoscalerSettings],
-    ) -> None:
-        self._settings = settings
-        self._update = update
-
-    def settings(self) -> AutoscalerSettings:
-        """Return the settings in force.
-
-        Raises:
-            ExecutionError: If the app is not running.
-        """
-        return self._settings()
-
-    def update(
-        self,
-        *,
-        min_containers: int | Unset | None = UNSET,
-        max_containers: int | Unset | None = UNSET,
-        buffer_containers: int | Unset | None = UNSET,
-        scaledown_window: float | Unset | None = UNSET,
-    ) -> AutoscalerSettings:
-        """Change what is given; None puts the default back: no minimum, no bound, no buffer, 60 seconds.
-
-        Otherwise as `update_autoscaler`.
-        """
-        return self._update(
-            lambda settings: settings.replaced(
-                min_containers=min_containers,
-                max_containers=max_containers,
-                buffer_containers=buffer_containers,
-                scaledown_window=scaledown_window,
-            )
-        )
-
-
-class CurrentStats:
-    """The verb `get_current_stats`."""
-
-    __slots__ = ("_bind",)
-
-    def __init__(self, bind: Callable[[], PoolBinding]) -> None:
-        self._bind = bind
-
-    def __call__(self) -> FunctionStats:
-        """Return the pool's main counts of this instant. Never blocks. Threads: any."""
-        counts = self._bind().supervisor.dispatcher.counts()
-        return FunctionStats(
-            backlog=counts.pending,
-            num_total_runners=counts.containers,
-            num_running_inputs=counts.running,
-            input_headroom=counts.free_slots,
-        )
-
-    async def aio(self) -> FunctionStats:
-        """Do the same; this never waits."""
-        return self()
 
 
 class Function(Generic[P, R_co, L_co]):
@@ -219,9 +76,12 @@ class Function(Generic[P, R_co, L_co]):
         self.for_each: ForEach = ForEach(name, source)
         self.spawn_map: SpawnMap = SpawnMap(name, source)
         self.experimental_spawn_map: SpawnEach[R_co] = SpawnEach(name, source)
-        self.update_autoscaler: UpdateAutoscaler = UpdateAutoscaler(source.update)
-        self.autoscaler: Autoscaling = Autoscaling(self._settings, source.update)
-        self.get_current_stats: CurrentStats = CurrentStats(source.bind)
+        self.__actorpool_controls__: Controls = Controls(
+            lambda: source.bind().supervisor, source.update, lambda: source.reduced(None)
+        )
+        self.update_autoscaler: UpdateAutoscaler = UpdateAutoscaler(self.__actorpool_controls__)
+        self.autoscaler: Autoscaling = Autoscaling(self.__actorpool_controls__)
+        self.get_current_stats: CurrentStats = CurrentStats(self.__actorpool_controls__)
         if raw is not None:
             self.__doc__ = raw.__doc__
 
@@ -298,17 +158,11 @@ class Function(Generic[P, R_co, L_co]):
         Raises:
             ExecutionError: If the app is not running.
         """
-        binding = self._source.bind()
-        counts: PoolCounts = binding.supervisor.dispatcher.counts()
-        settings = binding.supervisor.dispatcher.settings
-        return FunctionStatistics(
-            name=binding.supervisor.name, settings=settings, **asdict(counts, recurse=False)
-        )
+        return self.__actorpool_controls__.ask(statistics)
 
     def scaling_log(self) -> list[ScalingRecord]:
         """Return the latest decisions that started or stopped containers, the oldest first."""
-        autoscaler = self._source.bind().supervisor.autoscaler
-        return [] if autoscaler is None else list(autoscaler.log)
+        return self.__actorpool_controls__.ask(scaling_log)
 
     def with_options(
         self,
@@ -361,9 +215,6 @@ class Function(Generic[P, R_co, L_co]):
         variation = Variation(batching=Batching(max_batch_size=max_batch_size, wait_ms=wait_ms))
         return Function(self._name, self._source.varied(variation), self._raw)
 
-    def _settings(self) -> AutoscalerSettings:
-        return self._source.bind().supervisor.dispatcher.settings
-
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Say what to write instead: a function object is not callable.
 
@@ -383,6 +234,8 @@ class Function(Generic[P, R_co, L_co]):
         try:
             dispatcher = self._source.bind().supervisor.dispatcher
             counts, bound = dispatcher.counts(), dispatcher.settings.max_containers
+        except RunsElsewhereError:
+            return f"<Function '{self._name}' in the process that has started this one>"
         except Exception:
             # Not running, or not found: a repr must not raise.
             return f"<Function '{self._name}' not running>"

@@ -194,7 +194,6 @@ print(f.remote(7))
     assert ["1 100", "4 10", "1 None", "7"] == printed_apart(program)
 
 
-@pytest.mark.local_only("asks for counts or settings from inside of a container")
 def test_S18_the_schedules_of_the_guide(printed: Printed) -> None:
     program = """
 @app.function()

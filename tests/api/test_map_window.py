@@ -20,7 +20,6 @@ from tests.shared import shared
 Run = Callable[..., Any]
 
 
-@pytest.mark.local_only("asks for counts or settings from inside of a container")
 @pytest.mark.slow
 def test_S28_a_map_has_at_most_a_thousand_inputs_in_flight(run: Run) -> None:
     app = modal.App("my-app")
@@ -91,7 +90,6 @@ def test_S28_sync_callers_have_the_same_window() -> None:
         assert list(range(2_500)) == results
 
 
-@pytest.mark.local_only("asks for counts or settings from inside of a container")
 def test_S28_a_map_holds_back_what_the_backlog_has_no_room_for(run_virtually: Run) -> None:
     app = modal.App("my-app")
 

@@ -28,7 +28,7 @@ class Stubborn:
         return modal.Decision(reason=f"{self.arrivals} arrivals, and nothing to do about it")
 
 
-@pytest.mark.local_only("asks for counts or settings from inside of a container")
+@pytest.mark.local_only("its inputs share an object, as in one process they may")
 def test_S05_what_the_pool_overruled_is_in_the_log_before_anything_came_of_it(
     run_virtually: Run, caplog: pytest.LogCaptureFixture
 ) -> None:

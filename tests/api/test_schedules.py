@@ -110,7 +110,6 @@ def test_S18_a_period_counts_from_the_start_of_the_app(virtual_host_name: str) -
     assert [start + 600.5 * turn for turn in range(1, 6)] == [round(at, 3) for at in runs]
 
 
-@pytest.mark.local_only("asks for counts or settings from inside of a container")
 @pytest.mark.slow
 def test_S18_the_warm_pool_follows_the_time_of_day(virtual_host_name: str) -> None:
     app = modal.App("my-app")
@@ -146,7 +145,6 @@ def test_S18_the_warm_pool_follows_the_time_of_day(virtual_host_name: str) -> No
     ] == seen
 
 
-@pytest.mark.local_only("asks for counts or settings from inside of a container")
 def test_S18_the_pool_is_warm_within_the_minute_and_cold_a_window_later(virtual_host_name: str) -> None:
     app = modal.App("my-app")
 

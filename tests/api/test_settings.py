@@ -20,7 +20,7 @@ Run = Callable[..., Any]
 # -- S10 --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.local_only("asks for counts or settings from inside of a container")
+@pytest.mark.local_only("its inputs share an object, as in one process they may")
 def test_S10_there_are_never_more_containers_than_max_containers(run_virtually: Run) -> None:
     app = modal.App("my-app")
     inside = Gauge()
@@ -45,7 +45,6 @@ def test_S10_there_are_never_more_containers_than_max_containers(run_virtually: 
     run_virtually(main)
 
 
-@pytest.mark.local_only("asks for counts or settings from inside of a container")
 def test_S10_max_containers_holds_for_sync_functions_and_callers() -> None:
     app = modal.App("my-app")
     inside = Gauge()

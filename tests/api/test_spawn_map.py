@@ -133,7 +133,7 @@ def test_no_inputs_are_no_error(run: Run) -> None:
 # -- a full backlog ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.local_only("asks for counts or settings from inside of a container")
+@pytest.mark.local_only("its inputs share an object, as in one process they may")
 def test_it_waits_while_the_backlog_is_full(run_virtually: Run, caplog: pytest.LogCaptureFixture) -> None:
     app = modal.App()
     most = 0

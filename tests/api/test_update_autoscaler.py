@@ -202,7 +202,6 @@ def test_S15_an_update_returns_the_settings_in_force_and_has_an_aio_twin(run: Ru
     run(main)
 
 
-@pytest.mark.local_only("asks for counts or settings from inside of a container")
 def test_S15_an_update_may_come_from_any_thread_and_from_inside_a_function(run: Run) -> None:
     app = modal.App("my-app")
 
