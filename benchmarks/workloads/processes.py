@@ -109,19 +109,21 @@ WAYS: tuple[tuple[str, str, Callable[[], Iterator[Mapping]]], ...] = (
     ("ray", "ray", with_ray),
 )
 
-# Contents of bytes: enough of them that none is the one before.
-CONTENTS = 16
-
 
 @lru_cache
 def contents(size: int) -> list[bytes]:
-    return [number.to_bytes(8, "big") * (size // 8) for number in range(CONTENTS)]
+    """Return the contents of `size` bytes that there are already."""
+    return []
 
 
 def payloads(n: int, size: int) -> list[bytes]:
-    """Return `n` contents of `size` bytes, made beforehand."""
+    """Return `n` contents of `size` bytes, each an object of its own.
+
+    Whoever pickles many inputs together would send one that comes again only once.
+    """
     made = contents(size)
-    return [made[number % CONTENTS] for number in range(n)]
+    made += [number.to_bytes(8, "big") * (size // 8) for number in range(len(made), n)]
+    return made[:n]
 
 
 def mapped(run: Mapping, body: Callable[[Any], Any], values: Callable[[int], list[Any]], n: int) -> list[Any]:
@@ -147,11 +149,12 @@ def close_peers() -> None:
                 tracker._stop()
 
 
-def register(name: str, body: Callable[[Any], Any], values: Callable[[int], list[Any]]) -> None:
-    """Register the ways to map `body` over the values of `n` inputs."""
+def register(name: str, body: Callable[[Any], Any], values: Callable[[int], list[Any]], full: int) -> None:
+    """Register the ways to map `body` over the values of `n` inputs, `full` of which are made beforehand."""
 
     def offer(way: Callable[[], Iterator[Mapping]]) -> Callable[[], Generator[Run]]:
         def contend() -> Generator[Run]:
+            values(full)
             for run in way():
                 yield partial(mapped, run, body, values)
 
@@ -182,7 +185,7 @@ workload(
     after=close_peers,
     quick_rounds=2,
 )
-register("process-map", no_op, lambda n: list(range(n)))
+register("process-map", no_op, lambda n: list(range(n)), 10_000)
 register_children("process-map", no_op)
 
 for name, title, size, full, goals in (
@@ -212,10 +215,11 @@ for name, title, size, full, goals in (
         after=close_peers,
         quick_rounds=2,
     )
-    register(name, echo, values)
+    register(name, echo, values, full)
 
     @contender(name, "shared memory", role="floor")
-    def shared_memory(size: int = size) -> Generator[Run]:
+    def shared_memory(size: int = size, full: int = full) -> Generator[Run]:
+        payloads(full, size)
         echoes = Echoes(PROCESSES, size)
         yield lambda n: echoes.run(payloads(n, size))
         echoes.close()
@@ -231,7 +235,7 @@ workload(
     after=close_peers,
     quick_rounds=2,
 )
-register("process-busy", busy, lambda n: list(range(n)))
+register("process-busy", busy, lambda n: list(range(n)), 1_000)
 register_children("process-busy", busy)
 
 
