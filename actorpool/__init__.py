@@ -15,18 +15,14 @@ PYTEST_DONT_REWRITE: else pytest warns whoever imports this package before it ru
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 from . import exception as exception
 from ._batched import batched as batched
 from ._core._config import AutoscalerSettings as AutoscalerSettings
 from ._core._config import Limits as Limits
 from ._core._config import Recycle as Recycle
-from ._core._scaling import Decision as Decision
-from ._core._scaling import ScalingPolicy as ScalingPolicy
-from ._core._scaling import ScalingRecord as ScalingRecord
-from ._core._scaling import Snapshot as Snapshot
-from ._core._scaling import WindowPolicy as WindowPolicy
 from ._marks import concurrent as concurrent
 from ._method import enter as enter
 from ._method import exit as exit  # noqa: A004 - the name users know
@@ -48,11 +44,16 @@ from .function import Function as Function
 from .function import FunctionStatistics as FunctionStatistics
 from .function import FunctionStats as FunctionStats
 from .retries import Retries as Retries
-from .schedule import Cron as Cron
-from .schedule import Period as Period
 
 if TYPE_CHECKING:
     from ._core._adaptive import AdaptivePolicy as AdaptivePolicy
+    from ._core._scaling import Decision as Decision
+    from ._core._scaling import ScalingPolicy as ScalingPolicy
+    from ._core._scaling import ScalingRecord as ScalingRecord
+    from ._core._scaling import Snapshot as Snapshot
+    from ._core._scaling import WindowPolicy as WindowPolicy
+    from .schedule import Cron as Cron
+    from .schedule import Period as Period
 
 __all__ = [
     "AdaptivePolicy",
@@ -91,11 +92,28 @@ __all__ = [
     "parameter",
 ]
 
+# {name: its module}: what few programs want is imported when somebody asks for it.
+_ON_DEMAND: Final = {
+    "AdaptivePolicy": "._core._adaptive",
+    "Cron": ".schedule",
+    "Decision": "._core._scaling",
+    "Period": ".schedule",
+    "ScalingPolicy": "._core._scaling",
+    "ScalingRecord": "._core._scaling",
+    "Snapshot": "._core._scaling",
+    "WindowPolicy": "._core._scaling",
+}
+
 
 def __getattr__(name: str) -> Any:
-    # Few programs want it, and what it learns with takes long to import.
-    if name == "AdaptivePolicy":
-        from ._core._adaptive import AdaptivePolicy
+    if name in ("call_graph", "schedule"):
+        return import_module(f".{name}", __name__)
+    if name not in _ON_DEMAND:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Kept, so that it is asked for once.
+    found = globals()[name] = getattr(import_module(_ON_DEMAND[name], __name__), name)
+    return found
 
-        return AdaptivePolicy
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -18,8 +18,8 @@ from attrs import define
 
 from actorpool._actors._identity import input_id_of
 from actorpool._core._input import SUCCEEDED, Input
-from actorpool._host._base import current_bridge
 from actorpool._host._context import current_input
+from actorpool._host._current import current_bridge
 from actorpool.exception import AsyncUsageWarning, InvalidError
 
 from ._deployments import RunsElsewhereError

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from actorpool._backends._workload import Hook, Target
 from actorpool._core._batch import Batching
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from actorpool.exception import InvalidError
 
 from ._marks import marks_of

@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, Generator
 from typing import Any, Final, Generic, ParamSpec, TypeVar
 
 from actorpool._core._input import Input
-from actorpool._host._bridge import ThreadSignal
 from actorpool._host._stream import NO_ITEM, Stream
+from actorpool._host._thread_waits import ThreadSignal
 from actorpool.exception import InvalidError
 
 from ._binding import Binding, Verb, bridge_here, check_blocking, new_input, outcome_of

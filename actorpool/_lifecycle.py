@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from actorpool._backends._workload import Target
 from actorpool._core._config import check_seconds
 from actorpool._core._input import SUCCEEDED, Input
-from actorpool._host._base import Host, current_bridge, current_host
+from actorpool._host._current import current_bridge, current_host
 from actorpool.exception import ConflictError, InvalidError, NotFoundError
 
 from . import _deployments
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from actorpool._actors._dispatch import Dispatcher
     from actorpool._actors._runtime import AppRuntime
     from actorpool._actors._scheduler import Scheduled
+    from actorpool._host._base import Host
 
     from ._spec import Variation
     from .cls import Cls

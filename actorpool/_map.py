@@ -21,9 +21,10 @@ from attrs import frozen
 from actorpool._actors._identity import CallIdentity
 from actorpool._core._input import NEW, SUCCEEDED, Input
 from actorpool._core._ordering import Reassembly
-from actorpool._host._base import HostClosedError, current_host
-from actorpool._host._bridge import ThreadSignal
 from actorpool._host._context import current_input
+from actorpool._host._current import current_host
+from actorpool._host._errors import HostClosedError
+from actorpool._host._thread_waits import ThreadSignal
 from actorpool.exception import ExecutionError
 
 from ._binding import annotated

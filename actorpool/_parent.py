@@ -29,7 +29,7 @@ from actorpool._backends._inside import port
 from actorpool._backends._variables import pack_context
 from actorpool._backends._workload import Target
 from actorpool._core._input import CANCELLED, FAILED, NEW, PENDING, SUCCEEDED, Input
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from actorpool._wire._codec import decode, encode, encode_arguments
 from actorpool._wire._errors import decode_error
 from actorpool._wire._faults import EncodeError, WireError

@@ -7,8 +7,8 @@ import math
 import threading
 from typing import TYPE_CHECKING
 
-from actorpool._host._base import current_host
-from actorpool._host._bridge import ThreadWaiter
+from actorpool._host._current import current_host
+from actorpool._host._thread_waits import ThreadWaiter
 
 if TYPE_CHECKING:
     from actorpool._actors._runtime import AppRuntime

@@ -26,7 +26,7 @@ from actorpool._actors._identity import CallIdentity, identity_of
 from actorpool._backends._process_stream import WireStream
 from actorpool._backends._variables import unpack_context
 from actorpool._core._input import CANCELLED, FAILED, NEW, SUCCEEDED, Input
-from actorpool._host._base import HostClosedError
+from actorpool._host._errors import HostClosedError
 from actorpool._wire._codec import decode, decode_arguments, encode
 from actorpool._wire._errors import encode_error
 from actorpool._wire._messages import (

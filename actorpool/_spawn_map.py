@@ -15,8 +15,8 @@ from typing import Any, Final, Generic, TypeVar
 from actorpool._actors._identity import CallIdentity
 from actorpool._core._input import Input
 from actorpool._core._room_wait import RoomWait
-from actorpool._host._base import current_host
 from actorpool._host._context import current_input
+from actorpool._host._current import current_host
 
 from ._binding import Binding, check_blocking
 from ._verbs import AnyIterable, MapVerb

@@ -23,7 +23,6 @@ from actorpool._core._config import (
     check_seconds,
 )
 from actorpool._core._retry import RetryPolicy
-from actorpool._core._scaling import PolicyChoice, ScalingPolicy, WindowPolicy, policy_factory
 from actorpool.exception import InvalidError
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from actorpool._backends._parts import MakeContainer
     from actorpool._backends._workload import ContainerBackend, ContainerOwner
     from actorpool._core._batching import PoolOptions
+    from actorpool._core._scaling import PolicyChoice, ScalingPolicy
 
     from .retries import Retries
 
@@ -222,7 +222,8 @@ class PoolSpec:
     startup_timeout: float | None
     retry: RetryPolicy | None
     recycle: Recycle
-    policy: Callable[[], ScalingPolicy]
+    policy: Callable[[], ScalingPolicy] | None
+    """Makes the policy of a pool; None for the default one."""
     batching: Batching | None = None
     backend: Backend = "local"
     """Where its containers are, "local" or "process", or what makes them."""
@@ -250,6 +251,7 @@ class PoolSpec:
         from actorpool._actors._supervisor import Supervisor
         from actorpool._backends._local import LocalContainer
         from actorpool._core._observed import make_pool
+        from actorpool._core._scaling import WindowPolicy
 
         workload = self.workload
         options: PoolOptions = {
@@ -263,7 +265,7 @@ class PoolSpec:
             "grace_s": runtime.grace_s,
             "kind": "class" if workload.bound else "function",
         }
-        policy = self.policy()
+        policy = WindowPolicy() if self.policy is None else self.policy()
         names = () if self.batching is None else batched_parameters(workload)
         pool = make_pool(workload.name, policy, batching=self.batching, names=names, **options)
 
@@ -415,6 +417,13 @@ def batched_parameters(workload: Workload) -> tuple[str, ...]:
     return tuple(parameter.name for parameter in parameters)
 
 
+def _policy_factory(choice: PolicyChoice) -> Callable[[], ScalingPolicy]:
+    # Here, because most programs leave the policy as it is, and only a running app asks it.
+    from actorpool._core._scaling import policy_factory
+
+    return policy_factory(choice)
+
+
 def pool_spec(
     workload: Workload,
     *,
@@ -466,6 +475,6 @@ def pool_spec(
         startup_timeout=startup_timeout,
         retry=RetryPolicy.of(retries),
         recycle=recycle_of(recycle, single_use_containers, backend),
-        policy=WindowPolicy if policy is None else policy_factory(policy),
+        policy=None if policy is None else _policy_factory(policy),
         backend=backend,
     )

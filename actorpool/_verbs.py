@@ -21,8 +21,8 @@ from itertools import count
 from typing import Any, Final, Generic, ParamSpec, TypeVar
 
 from actorpool._core._input import SUCCEEDED
-from actorpool._host._base import current_host
-from actorpool._host._bridge import ThreadWaiter
+from actorpool._host._current import current_host
+from actorpool._host._thread_waits import ThreadWaiter
 from actorpool.exception import InvalidError
 
 from ._binding import Verb, bridge_here, check_blocking, new_input, outcome_of, twin_of

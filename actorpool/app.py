@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, datacl
 from actorpool._backends._places import handle_at
 from actorpool._backends._workload import Target, Workload
 from actorpool._core._config import Concurrency, Limits, Recycle, check_seconds
-from actorpool._core._schedule import Cron, Period
 from actorpool.exception import InvalidError
 
 from ._class_definition import ClassDefinition
@@ -27,6 +26,7 @@ from .function import Function
 if TYPE_CHECKING:
     from actorpool._backends._parts import MakeContainer
     from actorpool._core._scaling import PolicyChoice
+    from actorpool._core._schedule import Cron, Period
 
     from .retries import Retries
 
@@ -237,8 +237,8 @@ class App:
         # What does not depend on the function is refused where the user wrote it.
         if name is not None:
             _check_name(name)
-        if schedule is not None and not isinstance(schedule, (Cron, Period)):
-            raise InvalidError(f"schedule must be a Cron or a Period, not {schedule!r}")
+        if schedule is not None:
+            _check_schedule(schedule)
         return _FunctionDecorator(decorate)
 
     def _add_function(
@@ -445,6 +445,14 @@ class App:
 def _check_name(name: object) -> None:
     if not isinstance(name, str) or not name:
         raise InvalidError(f"name must be a string that is not empty, not {name!r}")
+
+
+def _check_schedule(schedule: object) -> None:
+    # Here, because most programs have no schedules.
+    from actorpool._core._schedule import Cron, Period
+
+    if not isinstance(schedule, (Cron, Period)):
+        raise InvalidError(f"schedule must be a Cron or a Period, not {schedule!r}")
 
 
 def _required_parameters(raw: Callable[..., Any]) -> str:

@@ -17,12 +17,11 @@ from actorpool._backends._inside import in_container
 from actorpool._core._batch import Batch
 from actorpool._core._config import check_seconds
 from actorpool._core._input import FAILED, STATE_NAMES, SUCCEEDED, TIMED_OUT, Input
-from actorpool._host._base import current_host
-from actorpool._host._bridge import ThreadWaiter
+from actorpool._host._current import current_host
+from actorpool._host._thread_waits import ThreadWaiter
 from actorpool.exception import InvalidError, NotFoundError, OutputExpiredError
 
 from ._binding import check_blocking, outcome_of
-from ._call_graph import graph_of, graph_of_async
 from ._known_calls import known_calls
 from ._race import Race
 
@@ -209,12 +208,17 @@ class _GetCallGraph:
         """
         call = self._call
         call._range(0, None)
+        # Here and below, because few programs ask for one.
+        from ._call_graph import graph_of
+
         return graph_of(call._inputs)
 
     async def aio(self) -> list[InputInfo]:
         """Do the same; this waits for nothing but, in a process container, the answer of the app's process."""
         call = self._call
         call._range(0, None)
+        from ._call_graph import graph_of_async
+
         return await graph_of_async(call._inputs)
 
 

@@ -22,7 +22,8 @@ from actorpool._cli._signals import Interruption
 from actorpool._cli._targets import Entrypoint, Reference, Runnable, find
 from actorpool._core._counts import counted
 from actorpool._host._asyncio import run_async
-from actorpool._host._base import CancelScope, current_host
+from actorpool._host._base import CancelScope
+from actorpool._host._current import current_host
 from actorpool._lifecycle import AppRun
 from actorpool._output import output_shown
 from actorpool._version import __version__

@@ -30,7 +30,9 @@ from typing import Any, TypeVar, cast
 
 from actorpool._core._ending import Ending
 from actorpool._host._asyncio import AsyncioHost
-from actorpool._host._base import Event, Host, HostClosedError, TimerHandle, current_host
+from actorpool._host._base import Event, Host, TimerHandle
+from actorpool._host._current import current_host
+from actorpool._host._errors import HostClosedError
 from actorpool._host._trio import TrioHost
 from tests.stand_ins import ADDRESS, AWAIT, EventStandIn, StandIn, received, send
 

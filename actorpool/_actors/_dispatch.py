@@ -15,7 +15,7 @@ from actorpool._core._batching import BatchingPool
 from actorpool._core._effects import SettingsChanged, Terminated
 from actorpool._core._flow import CONTROL, ROOM, SCALING
 from actorpool._core._input import FAILED, PENDING, RUNNING, SUCCEEDED
-from actorpool._host._base import HostClosedError
+from actorpool._host._errors import HostClosedError
 from actorpool.exception import ClosedError, RemoteError
 
 from ._call_tree import record

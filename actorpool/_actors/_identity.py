@@ -8,8 +8,7 @@ nobody can guess another. A process container is lent the key and numbers of its
 
 from __future__ import annotations
 
-import hashlib
-import secrets
+import os
 import threading
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
@@ -37,7 +36,7 @@ _DIGITS: Final = 12
 _MOST: Final = 1 << (4 * _DIGITS)
 # How many numbers a process container is lent.
 _BLOCK: Final = 1 << 28
-_first: Final = secrets.randbits(4 * _DIGITS - 1)
+_first: Final = int.from_bytes(os.urandom(_DIGITS // 2)) >> 1
 _blocks: Final = count(1)
 # The caller and the input may ask for the id at once, on two threads: both are to get the same.
 _naming: Final = threading.Lock()
@@ -47,7 +46,7 @@ class _Ids:
     """What ids are made from."""
 
     def __init__(self) -> None:
-        self.key = secrets.token_bytes(16)
+        self.key = os.urandom(16)
         self.numbers = count(_first)
 
     def next(self) -> str:
@@ -55,7 +54,10 @@ class _Ids:
         return f"{_PREFIX}{number}{self.voucher(number)}"
 
     def voucher(self, number: str) -> str:
-        return hashlib.blake2b(number.encode(), key=self.key, digest_size=_DIGITS // 2).hexdigest()
+        # Here, because importing the package gives out no id.
+        from hashlib import blake2b
+
+        return blake2b(number.encode(), key=self.key, digest_size=_DIGITS // 2).hexdigest()
 
 
 _ids: Final = _Ids()
@@ -92,9 +94,11 @@ class CallIdentity:
 
 def is_genuine(call_id: str) -> bool:
     """Return whether this process has given out `call_id`."""
+    from hmac import compare_digest
+
     digits = call_id.removeprefix(_PREFIX)
     number, voucher = digits[:_DIGITS], digits[_DIGITS:]
-    return secrets.compare_digest(voucher.encode(), _ids.voucher(number).encode())
+    return compare_digest(voucher.encode(), _ids.voucher(number).encode())
 
 
 def lend_ids() -> tuple[bytes, int]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from actorpool._backends._thread_gate import ThreadGate
 from actorpool._core import _effects as fx
 from actorpool._core._threads import ThreadBudget
-from actorpool._host._base import HostClosedError
+from actorpool._host._errors import HostClosedError
 from actorpool._host._watchdog import Watch, open_watch
 from actorpool.exception import ClosedError
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actorpool._host._base import Bridge
-    from actorpool._host._bridge import ThreadSignal
+    from actorpool._host._thread_waits import ThreadSignal
 
 __all__ = ["WireStream"]
 

@@ -27,7 +27,7 @@ from attrs import define, field
 from actorpool._core._container import Container, Phase
 from actorpool._core._threads import ThreadBudget
 from actorpool._host import _asyncio_slots, _asyncio_watchdog  # noqa: F401 - so that forks share what they import
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from actorpool._host._traceback import trimmed
 from actorpool._host._watchdog import open_watch
 from actorpool._wire._codec import decode

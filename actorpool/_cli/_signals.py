@@ -32,7 +32,7 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from actorpool._host._base import HostClosedError
+from actorpool._host._errors import HostClosedError
 from actorpool.exception import ClosedError, ExecutionError
 
 if TYPE_CHECKING:

@@ -23,8 +23,10 @@ from attrs import define, field
 
 from ._asyncio_cancel import BodyCanceller, cancel_later, this_task
 from ._asyncio_channel import AsyncioReceiveChannel, AsyncioSendChannel, open_asyncio_channel
-from ._base import Bridge, ClosedResourceError, RootHandle, TimerHandle, bridge_of
+from ._base import Bridge, RootHandle, TimerHandle
 from ._bridge import AsyncioBridge
+from ._current import bridge_of
+from ._errors import ClosedResourceError
 from ._virtual import VirtualTimeLoop, call_closed
 
 __all__ = ["AsyncioHost", "run_async"]

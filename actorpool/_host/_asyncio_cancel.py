@@ -22,7 +22,7 @@ from typing import Any
 
 from attrs import define, field
 
-from ._base import HostNotRunningError
+from ._errors import HostNotRunningError
 
 __all__ = ["BodyCanceller", "cancel_later", "this_task"]
 

@@ -29,8 +29,9 @@ from typing import Any, Final, Generic, TypeVar, cast
 from attrs import define, field
 
 from ._asyncio_cancel import cancel_later, this_task
-from ._base import ChannelStatistics, WouldBlock
+from ._base import ChannelStatistics
 from ._channel_ends import ChannelEnd, ReceivingEnd, broken_error, closed_error, end_error
+from ._errors import WouldBlock
 
 __all__ = ["AsyncioReceiveChannel", "AsyncioSendChannel", "open_asyncio_channel"]
 

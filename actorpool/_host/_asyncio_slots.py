@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from actorpool._core._input import CANCELLED, RUNNING, SUCCEEDED, Input
 from actorpool.exception import RemoteError
 
-from ._base import _running_loop
-from ._bridge import AsyncioBridge
+from ._bridge import AsyncioBridge, _running_loop
 from ._context import current_input
 from ._failures import failure_of
 

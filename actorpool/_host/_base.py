@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The host port: what an actor may ask of the event loop it lives on.
 
-Here live the protocols that both hosts obey, the errors they share, and the lookup of what runs in this
-thread. No driver lives here: `_asyncio` and `_trio` implement the port, `_bridge` joins threads and loops.
+Here live the protocols that both hosts obey. No driver lives here: `_asyncio` and `_trio` implement the port,
+`_bridge` joins threads and loops, `_current` finds what runs in this thread.
 trio is imported by nobody but `_trio`, and only when a trio run asks for its host.
 
 A `Host` speaks for one running loop and is used on that loop's thread, save where a method says otherwise. A
@@ -11,31 +11,20 @@ A `Host` speaks for one running loop and is used on that loop's thread, save whe
 
 from __future__ import annotations
 
-import asyncio
-import functools
-import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
-from weakref import ReferenceType, ref
 
 from attrs import frozen
 
-from actorpool.exception import Error
-
 __all__ = [
     "Bridge",
-    "BrokenResourceError",
     "CancelScope",
     "ChannelStatistics",
-    "ClosedResourceError",
-    "EndOfChannel",
     "Event",
     "FeederHandle",
     "Host",
-    "HostClosedError",
-    "HostNotRunningError",
     "Nursery",
     "ReceiveChannel",
     "RootHandle",
@@ -43,38 +32,11 @@ __all__ = [
     "Signal",
     "TimerHandle",
     "Waiter",
-    "WouldBlock",
-    "current_bridge",
-    "current_host",
 ]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 T_contra = TypeVar("T_contra", contravariant=True)
-
-
-class EndOfChannel(Error):
-    """Every sender has closed and nothing is left to receive: the regular end of a channel."""
-
-
-class ClosedResourceError(Error):
-    """The object was used after its own side closed it, or while closing it."""
-
-
-class BrokenResourceError(Error):
-    """The other side has gone for good, so what was sent can reach nobody."""
-
-
-class WouldBlock(Error):
-    """A `_nowait` operation could not be done at once; nothing has happened."""
-
-
-class HostClosedError(Error):
-    """The event loop has ended, so nothing can be handed to it any more."""
-
-
-class HostNotRunningError(Error):
-    """No asyncio loop and no trio run is running in this thread."""
 
 
 @frozen
@@ -433,66 +395,3 @@ class Host(Protocol):
     async def checkpoint(self) -> None:
         """Let others run, and let a cancellation in."""
         ...
-
-
-_running_loop: Callable[[], asyncio.AbstractEventLoop | None] = asyncio._get_running_loop
-
-# {loop: bridge}; a bridge holds its loop weakly, so an entry goes with its loop.
-_bridges: dict[ReferenceType[asyncio.AbstractEventLoop], Bridge] = {}
-
-
-def _trio_says(question: str) -> bool:
-    # getattr: another thread may be in the middle of importing trio.
-    ask = getattr(sys.modules.get("trio.lowlevel"), question, None)
-    return ask is not None and bool(ask())
-
-
-# Cached, because an import statement costs too much for a hot path.
-@functools.cache
-def _trio_lookup() -> Callable[[], Host]:
-    from ._trio import current_trio_host
-
-    return current_trio_host
-
-
-def current_bridge() -> Bridge | None:
-    """Return the bridge of the loop that runs in this thread, None if there is none."""
-    loop = _running_loop()
-    # A trio run that is the guest of an asyncio loop has tasks during which that loop is "running" as well.
-    if loop is not None and not ("trio.lowlevel" in sys.modules and _trio_says("in_trio_task")):
-        return _bridges.get(ref(loop)) or bridge_of(loop)
-    if _trio_says("in_trio_run"):
-        return _trio_lookup()().bridge
-    return None
-
-
-def bridge_of(loop: asyncio.AbstractEventLoop) -> Bridge:
-    """Return the one bridge of `loop`, which may not be running yet; on its thread or before it has one."""
-    bridge = _bridges.get(ref(loop))
-    if bridge is None:
-        from ._bridge import AsyncioBridge
-
-        bridge = _bridges[ref(loop, _forget)] = AsyncioBridge(ref(loop))
-    return bridge
-
-
-def _forget(dead: ReferenceType[asyncio.AbstractEventLoop]) -> None:
-    _bridges.pop(dead, None)
-
-
-def current_host() -> Host:
-    """Return the host of the loop that runs in this thread.
-
-    Raises:
-        HostNotRunningError: If no asyncio loop and no trio run is running in this thread.
-    """
-    loop = _running_loop()
-    if loop is not None and not _trio_says("in_trio_task"):
-        from ._asyncio import AsyncioHost
-
-        return AsyncioHost(loop)
-    if _trio_says("in_trio_run"):
-        return _trio_lookup()()
-    raise HostNotRunningError(
-        "no asyncio loop and no trio run is running in this thread; call this from an async function"
-    )

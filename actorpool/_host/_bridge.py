@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What joins threads and loops: the bridge of an asyncio loop, its waiters and signals, their threaded twins.
+"""What joins threads and loops: the bridge of an asyncio loop, its waiters and signals.
 
-Nothing here knows of actors, containers or inputs; the trio bridge is in `_trio`.
+Nothing here knows of actors, containers or inputs. The trio bridge is in `_trio`, what a thread waits with in
+`_thread_waits`.
 
 Theory of operation. A bridge owns a deque and a flag "armed". `post` appends, then arms the loop unless it is
 armed already, so a burst costs one wake-up. The loop's drain first clears the flag and then runs what was
@@ -17,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -26,13 +26,16 @@ from weakref import ref
 
 from attrs import define, field
 
-from ._base import FeederHandle, HostClosedError, Signal, Waiter, _running_loop
+from ._base import FeederHandle, Signal, Waiter
+from ._errors import HostClosedError
 
-__all__ = ["AsyncioBridge", "Inbox", "ThreadSignal", "ThreadWaiter"]
+__all__ = ["AsyncioBridge", "Inbox"]
 
 T = TypeVar("T")
 
 logger = logging.getLogger("actorpool")
+
+_running_loop: Callable[[], asyncio.AbstractEventLoop | None] = asyncio._get_running_loop
 
 
 @define(eq=False)
@@ -181,7 +184,7 @@ class _AsyncioFeeder:
 
 
 class _AsyncioWaiter:
-    # By hand, as the three below: one is made for each call, or for each map.
+    # By hand, as the signal below: one is made for each call, or for each map.
     __slots__ = ("_bridge", "_future", "_loop", "_notified")
 
     def __init__(self, bridge: AsyncioBridge, loop: asyncio.AbstractEventLoop) -> None:
@@ -268,69 +271,3 @@ class _AsyncioSignal:
             finally:
                 self._future = None
         self._notified = False
-
-
-class ThreadWaiter:
-    """The `Waiter` of a thread: `wait` blocks it."""
-
-    __slots__ = ("_lock", "_notified")
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
-        self._notified = False
-
-    def notify(self) -> None:
-        """Let `wait` return, now and for ever; idempotent. Threads: any."""
-        if self._notified:
-            return
-        self._notified = True
-        _release(self._lock)
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Block until notified, at most `timeout` seconds; return whether notified.
-
-        A KeyboardInterrupt gets through; `wait` may then be called again.
-        """
-        if self._notified:
-            return True
-        if not self._lock.acquire(timeout=_lock_timeout(timeout)):
-            return self._notified
-        # Left open for others who wait on the same object.
-        _release(self._lock)
-        return True
-
-
-class ThreadSignal:
-    """The `Signal` of a thread: `wait` blocks it. One thread waits at a time."""
-
-    __slots__ = ("_lock",)
-
-    def __init__(self) -> None:
-        # Free = notified. A binary semaphore is all that an auto-reset event is.
-        self._lock = threading.Lock()
-        self._lock.acquire()
-
-    def notify(self) -> None:
-        """Let one `wait`, this one or the next, return; several before that count as one. Threads: any."""
-        if self._lock.locked():
-            _release(self._lock)
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Block until notified since the last return, at most `timeout` seconds; return whether notified.
-
-        A KeyboardInterrupt gets through and consumes nothing.
-        """
-        return self._lock.acquire(timeout=_lock_timeout(timeout))
-
-
-def _release(lock: threading.Lock) -> None:
-    try:
-        lock.release()
-    except RuntimeError:
-        # Another notifier released it first.
-        pass
-
-
-def _lock_timeout(timeout: float | None) -> float:
-    return -1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)

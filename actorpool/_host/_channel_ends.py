@@ -6,7 +6,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from ._base import BrokenResourceError, ClosedResourceError, EndOfChannel
+from ._errors import BrokenResourceError, ClosedResourceError, EndOfChannel
 
 if TYPE_CHECKING:
     from types import TracebackType

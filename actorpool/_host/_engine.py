@@ -19,8 +19,9 @@ from attrs import define, field
 from actorpool.exception import InvalidError
 
 from ._asyncio import AsyncioHost
-from ._base import HostClosedError
-from ._bridge import AsyncioBridge, ThreadWaiter, post_quietly
+from ._bridge import AsyncioBridge, post_quietly
+from ._errors import HostClosedError
+from ._thread_waits import ThreadWaiter
 
 __all__ = ["EngineThread"]
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from ._bridge import ThreadSignal
 from ._context import current_input
+from ._thread_waits import ThreadSignal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator

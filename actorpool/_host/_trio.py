@@ -29,16 +29,9 @@ import trio
 from attrs import define, field
 from trio.lowlevel import Abort
 
-from ._base import (
-    ClosedResourceError,
-    FeederHandle,
-    HostClosedError,
-    RootHandle,
-    Signal,
-    TimerHandle,
-    Waiter,
-)
+from ._base import FeederHandle, RootHandle, Signal, TimerHandle, Waiter
 from ._bridge import Inbox, post_quietly
+from ._errors import ClosedResourceError, HostClosedError
 from ._trio_channel import TrioReceiveChannel, TrioSendChannel
 
 __all__ = ["TrioBridge", "TrioHost", "current_trio_host", "run_on_mock_clock"]

@@ -11,8 +11,9 @@ from typing import Any, Generic, TypeVar
 import trio
 from attrs import define
 
-from ._base import ChannelStatistics, WouldBlock
+from ._base import ChannelStatistics
 from ._channel_ends import ChannelEnd, ReceivingEnd, broken_error, closed_error, end_error
+from ._errors import WouldBlock
 
 __all__ = ["TrioReceiveChannel", "TrioSendChannel"]
 

@@ -20,7 +20,7 @@ from weakref import ref
 
 import trio
 
-from ._base import HostClosedError
+from ._errors import HostClosedError
 from ._trio import TrioHost
 from ._watchdog import Step, Steps, input_of
 

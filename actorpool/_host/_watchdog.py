@@ -41,9 +41,9 @@ from weakref import ref
 
 from attrs import Factory, define
 
-from ._bridge import ThreadSignal
 from ._context import current_input
 from ._loop_clocks import LoopClocks, Reading
+from ._thread_waits import ThreadSignal
 
 if TYPE_CHECKING:
     from contextvars import Context

@@ -11,13 +11,9 @@ from typing import Any, ClassVar, Final, Generic, Literal, TypeVar, cast
 
 from attrs import define, field, frozen
 
-from actorpool._host._base import (
-    ClosedResourceError,
-    HostNotRunningError,
-    Waiter,
-    current_bridge,
-    current_host,
-)
+from actorpool._host._base import Waiter
+from actorpool._host._current import current_bridge, current_host
+from actorpool._host._errors import ClosedResourceError, HostNotRunningError
 from actorpool.exception import ConflictError
 from actorpool.primitives._mailbox import Mailbox, MailboxStatistics
 

@@ -20,15 +20,9 @@ from typing import Final, Generic, TypeVar
 from attrs import define, field, frozen
 
 from actorpool._core._config import check_count
-from actorpool._host._base import (
-    Bridge,
-    ClosedResourceError,
-    EndOfChannel,
-    HostNotRunningError,
-    Signal,
-    current_bridge,
-    current_host,
-)
+from actorpool._host._base import Bridge, Signal
+from actorpool._host._current import current_bridge, current_host
+from actorpool._host._errors import ClosedResourceError, EndOfChannel, HostNotRunningError
 from actorpool.exception import ConflictError, Error, ResourceExhaustedError
 
 __all__ = ["Mailbox", "MailboxStatistics"]

@@ -18,7 +18,9 @@ from types import TracebackType
 from attrs import define, field, frozen
 
 from actorpool._core._config import check_count
-from actorpool._host._base import HostNotRunningError, Waiter, WouldBlock, current_bridge
+from actorpool._host._base import Waiter
+from actorpool._host._current import current_bridge
+from actorpool._host._errors import HostNotRunningError, WouldBlock
 from actorpool.exception import InvalidError
 
 __all__ = ["Slots", "SlotsStatistics"]

@@ -26,7 +26,8 @@ from actorpool._core._supervision import (
     Supervision,
     SupervisionEffect,
 )
-from actorpool._host._base import CancelScope, Host, Nursery, current_host
+from actorpool._host._base import CancelScope, Host, Nursery
+from actorpool._host._current import current_host
 from actorpool.exception import ConflictError, Error, InvalidError
 from actorpool.primitives._mailbox import Mailbox
 

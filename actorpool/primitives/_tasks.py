@@ -6,7 +6,8 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from actorpool._host._base import Nursery, ReceiveChannel, SendChannel, current_host
+from actorpool._host._base import Nursery, ReceiveChannel, SendChannel
+from actorpool._host._current import current_host
 
 __all__ = ["open_memory_channel", "open_nursery"]
 

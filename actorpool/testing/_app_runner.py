@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from actorpool.app import App
 from actorpool.testing._clocks import START, HostName, run_virtual
 

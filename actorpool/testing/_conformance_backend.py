@@ -21,7 +21,7 @@ from attrs import frozen
 from actorpool._backends._parts import MakeContainer
 from actorpool._backends._workload import ContainerBackend
 from actorpool._core._input import STATE_NAMES
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from actorpool.exception import InvalidError
 from actorpool.testing import _conformance_work as work
 from actorpool.testing._clocks import HostName, run_virtual

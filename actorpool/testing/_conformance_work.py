@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from actorpool._backends._workload import Hook, Target, Workload
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 
 __all__ = [
     "FAILING",

@@ -31,7 +31,7 @@ from actorpool._core._input import Input
 from actorpool._core._pool import Pool
 from actorpool._core._retry import RetryPolicy
 from actorpool._core._scaling import WindowPolicy
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from actorpool._running import Running
 from actorpool._spec import Variation
 from actorpool.exception import (

@@ -19,9 +19,10 @@ workload(
     quick=2,
     goals=(Goal("must", 80.0),),
     remark=(
-        "Two fifths are the standard library's asyncio. The rest was 99 ms of processor time and is 77, "
-        "half of it in making the 40 attrs classes that a first App needs. What only a running app needs "
-        "is imported when one runs; AdaptivePolicy and what it learns with when somebody asks for it."
+        "Half is attrs and what it loads, a third are our own 49 modules, of which the 30 attrs classes that a first "
+        "App needs take most. What only a running app needs, asyncio too, is imported when one runs; schedules, "
+        "policies and call graphs when somebody asks for them. Left: a generated repr "
+        "and eq, 0.1 ms each; logging, 4 ms, which could not be imported any more while the interpreter ends."
     ),
 )
 

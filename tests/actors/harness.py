@@ -12,7 +12,7 @@ from typing import Any
 import trio
 
 import actorpool as modal
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from tests.hosts import settle
 
 # More loop steps than any call of these tests takes.

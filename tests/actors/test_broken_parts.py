@@ -14,8 +14,8 @@ import actorpool as modal
 from actorpool._actors._autoscaler import Autoscaler
 from actorpool._core._scaling import Decision, WindowPolicy
 from actorpool._host._asyncio_slots import AsyncioTaskSlots
-from actorpool._host._base import HostClosedError
 from actorpool._host._bridge import AsyncioBridge
+from actorpool._host._errors import HostClosedError
 from actorpool.exception import ClosedError, RemoteError
 from tests.actors.harness import at_rest, in_thread, off_loop
 from tests.api.support import event, sleep

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import actorpool as modal
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from actorpool.exception import RemoteError
 from tests.actors.harness import at_every_step, at_rest, cancelled_after, checkpoints
 from tests.api.support import PATIENCE_S, Latch, event, sleep
@@ -381,7 +381,7 @@ def test_one_cancelled_call_of_many_leaves_the_others_alone(run_virtually: Run) 
 
 
 def test_an_interrupted_sync_caller_cancels_its_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    from actorpool._host._bridge import ThreadWaiter
+    from actorpool._host._thread_waits import ThreadWaiter
 
     app = modal.App("my-app")
 

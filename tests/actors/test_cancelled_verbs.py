@@ -20,7 +20,7 @@ from actorpool import FunctionCall
 from actorpool._core import _observed
 from actorpool._core._flow import Flow
 from actorpool._core._input import Input
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from actorpool.exception import ClosedError
 from tests.actors.harness import at_every_step, at_rest, cancelled_after, checkpoints, idle
 from tests.api.support import PATIENCE_S, sleep

@@ -15,7 +15,8 @@ import pytest
 import trio
 
 import actorpool as modal
-from actorpool._host._base import Event, current_host
+from actorpool._host._base import Event
+from actorpool._host._current import current_host
 from actorpool.exception import ClosedError
 from tests.actors.harness import Log
 from tests.api.support import PATIENCE_S, now, sleep

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 import actorpool as modal
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from actorpool.exception import ClosedError, RemoteError
 from tests.actors.harness import at_rest, checkpoints
 from tests.api.support import Latch, event, now, sleep

@@ -17,7 +17,8 @@ import attrs
 import pytest
 
 import actorpool as modal
-from actorpool._host._base import Event, current_host
+from actorpool._host._base import Event
+from actorpool._host._current import current_host
 from actorpool._host._virtual import VirtualTimeLoop, run_virtual, run_virtual_trio
 from actorpool.exception import ResourceExhaustedError
 from tests.hosts import settle

@@ -270,7 +270,7 @@ def test_S29_a_cancelled_caller_cancels_its_input(run_virtually: Run) -> None:
             await sleep(1_000.0)
 
     async def main() -> None:
-        from actorpool._host._base import current_host
+        from actorpool._host._current import current_host
 
         async with app.run():
             with current_host().move_on_after(5.0):

@@ -15,7 +15,7 @@ import pytest
 import trio
 
 import actorpool as modal
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from actorpool.exception import InvalidError
 from tests.api.support import PATIENCE_S, Latch, begins, event, gather, of_one_second, sleep
 from tests.hosts import settle

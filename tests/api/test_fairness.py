@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import actorpool as modal
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from tests.shared import shared
 
 

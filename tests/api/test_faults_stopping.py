@@ -14,7 +14,7 @@ import pytest
 import trio
 
 import actorpool as modal
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from actorpool.exception import (
     ClosedError,
     ExecutionError,

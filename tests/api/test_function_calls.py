@@ -11,7 +11,7 @@ import pytest
 
 import actorpool as modal
 from actorpool import FunctionCall
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from actorpool.exception import FunctionTimeoutError, InvalidError, RemoteError
 from tests.api.support import PATIENCE_S, Latch, event, gather, now, sleep
 from tests.hosts import settle

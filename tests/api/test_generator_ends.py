@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import actorpool as modal
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from actorpool.exception import FunctionTimeoutError, ResourceExhaustedError
 from tests.api.support import PATIENCE_S, Latch, now, sleep
 from tests.hosts import settle

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import actorpool as modal
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from actorpool.exception import InvalidError
 from tests.api.support import event, gather, sleep
 from tests.hosts import run_on

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import actorpool as modal
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from actorpool.exception import ResourceExhaustedError
 from tests.api.support import PATIENCE_S, Gauge, Latch, calls_of, collect, event, gated, gather, sleep
 from tests.hosts import settle

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import actorpool as modal
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 
 app = modal.App("calling-tests", backend="process")
 other = modal.App("called-tests")

@@ -26,7 +26,7 @@ from actorpool._backends._workload import Target
 from actorpool._core._input import Input
 from actorpool._host import _watchdog
 from actorpool._host._asyncio_watchdog import AsyncioSteps
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from actorpool._host._trio import TrioHost
 from actorpool._host._trio_watchdog import TrioSteps
 from actorpool._host._watchdog import NO_WATCH, BlockWatch, Step

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from actorpool._host._sockets import SocketWatch, open_socket_watch
 from tests.api.support import event
 from tests.hosts import settle

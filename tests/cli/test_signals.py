@@ -17,7 +17,7 @@ import pytest
 from actorpool import Limits
 from actorpool._cli._signals import Interruption
 from actorpool._contents import Contents
-from actorpool._host._base import HostClosedError
+from actorpool._host._errors import HostClosedError
 from actorpool._lifecycle import Lifecycle
 from tests.cli.support import PREAMBLE, Command, Outcome, Process
 

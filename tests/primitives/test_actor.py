@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from actorpool.exception import ConflictError, ResourceExhaustedError
 from actorpool.primitives import (
     Actor,

@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 import trio
 
-from actorpool._host import _base
-from actorpool._host._base import Bridge, HostClosedError, current_bridge, current_host
+from actorpool._host import _current
+from actorpool._host._base import Bridge
 from actorpool._host._bridge import Inbox
+from actorpool._host._current import current_bridge, current_host
+from actorpool._host._errors import HostClosedError
 from tests.hosts import run_on, settle
 
 Run = Callable[..., Any]
@@ -194,7 +196,7 @@ def test_a_bridge_keeps_no_loop_alive() -> None:
     loop, _bridge = asyncio.run(main())
     gc.collect()
     assert loop() is None
-    assert {} == {key: bridge for key, bridge in _base._bridges.items() if key() is None}
+    assert {} == {key: bridge for key, bridge in _current._bridges.items() if key() is None}
 
 
 def test_a_loop_that_closes_during_a_post_is_reported() -> None:

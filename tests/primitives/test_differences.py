@@ -16,7 +16,7 @@ import pytest
 import trio
 import trio.testing
 
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from actorpool.exception import ConflictError, InvalidError, ResourceExhaustedError
 from actorpool.primitives import (
     EndOfChannel,

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from actorpool._host import _engine
-from actorpool._host._base import HostClosedError, current_host
-from actorpool._host._bridge import ThreadWaiter
+from actorpool._host._current import current_host
 from actorpool._host._engine import EngineThread
+from actorpool._host._errors import HostClosedError
+from actorpool._host._thread_waits import ThreadWaiter
 from actorpool.exception import InvalidError
 
 

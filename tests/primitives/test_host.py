@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 import trio
 
-from actorpool._host._base import HostNotRunningError, current_bridge, current_host
+from actorpool._host._current import current_bridge, current_host
+from actorpool._host._errors import HostNotRunningError
 from actorpool._host._sockets import open_socket_watch
 from actorpool._host._trio import TrioHost
 from tests.hosts import run_on, run_virtually_on, settle

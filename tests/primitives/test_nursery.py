@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from actorpool.primitives import ClosedResourceError, HostNotRunningError, Nursery, open_nursery
 from tests.hosts import settle
 

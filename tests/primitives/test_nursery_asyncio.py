@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from actorpool.primitives import open_nursery
 from tests.hosts import ASYNCIO_HOST_NAMES, run_on, settle
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from actorpool._host._base import HostNotRunningError, current_host
+from actorpool._host._current import current_host
+from actorpool._host._errors import HostNotRunningError
 from tests.hosts import ASYNCIO_HOST_NAMES, run_on, settle
 
 Run = Callable[..., Any]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from actorpool.exception import InvalidError
 from actorpool.primitives import HostNotRunningError, Slots, SlotsStatistics, WouldBlock, open_nursery
 from tests.hosts import settle

@@ -15,7 +15,7 @@ import pytest
 import trio
 import trio.testing
 
-from actorpool._host._base import current_host
+from actorpool._host._current import current_host
 from actorpool._host._virtual import VirtualTimeLoop, run_virtual, run_virtual_trio
 from tests.hosts import settle
 

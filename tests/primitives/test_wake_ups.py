@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import trio
 
-from actorpool._host._base import Bridge, current_bridge, current_host
-from actorpool._host._bridge import Inbox, ThreadSignal, ThreadWaiter
+from actorpool._host._base import Bridge
+from actorpool._host._bridge import Inbox
+from actorpool._host._current import current_bridge, current_host
+from actorpool._host._thread_waits import ThreadSignal, ThreadWaiter
 from tests.hosts import run_on, settle
 
 Run = Callable[..., Any]
