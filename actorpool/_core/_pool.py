@@ -242,15 +242,14 @@ class Pool(Losses):
         room = self._start_room()
         # Invariant: demand never waits for nobody.
         least = max(self.settings.min_containers, 1 if self._backlog.count else 0)
-        start, missing = decision.start, least - self.size
+        start, missing = max(0, decision.start), least - self.size
         if missing > start:
+            # What came since the policy looked is for its next decision: so each start has a reason that speaks of it.
             seen_least = max(seen.settings.min_containers, 1 if seen.pending else 0)
             seen_missing = seen_least - seen.ready - seen.starting
             if missing > seen_missing:
-                # What came meanwhile is for the next decision: whatever starts has a reason that speaks of it.
                 self.attention |= SCALING
             start = max(start, min(missing, seen_missing))
-        start = max(0, start)
         start = start if room is None else min(start, room)
         if self.crowded:
             # Threads that others wait for are not taken for a buffer.

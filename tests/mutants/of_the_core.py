@@ -364,6 +364,20 @@ POOL = [
     ),
     Mutant(
         "_core/_pool.py",
+        "start = max(start, min(missing, seen_missing))",
+        "start = max(start, missing)",
+        "a start that no decision speaks of",
+        "pool",
+    ),
+    Mutant(
+        "_core/_pool.py",
+        "if missing > seen_missing:",
+        "if False:",
+        "what came while the policy was deciding, and waits for nobody",
+        "pool",
+    ),
+    Mutant(
+        "_core/_pool.py",
         "stops = max(0, min(decision.stop, self._placement.idle, self.size - least))",
         "stops = max(0, min(decision.stop, self._placement.idle))",
         "fewer containers than min_containers",
