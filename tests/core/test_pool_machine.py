@@ -272,8 +272,10 @@ class PoolMachine(RuleBasedStateMachine):
         stopping = len(model.live(Phase.STOPPING))
         bound = float("inf") if settings.max_containers is None else settings.max_containers - stopping
         running = demand - len(model.backlog)
-        # Demand above the target capacity has been met with starts, as far as it is not left to running slots.
-        served = demand if not pool.ended else max(running, min(demand, 1))
+        # Demand above the target capacity has been met with starts, as far as it is not left to running slots; before
+        # any input has ended, with eight at first.
+        at_first = min(demand, running + 8 * model.target)
+        served = at_first if not pool.ended else max(running, min(demand, 1))
         assert model.size >= min(bound, -(-served // model.target))
         if demand and settings.buffer_containers and not model.crowded:
             assert model.size >= min(bound, -(-demand // model.target) + settings.buffer_containers)

@@ -62,9 +62,9 @@ def test_importing_the_package_loads_nothing_that_only_a_running_app_needs() -> 
     loaded = _loaded(PROGRAM)
     assert "actorpool.app" in loaded
     assert set() == RUNNING_APPS_ONLY.intersection(loaded)
-    # 49 when last counted; each costs about half a millisecond.
+    # 50 when last counted; each costs about half a millisecond.
     ours = [name for name in loaded if name.startswith("actorpool")]
-    assert len(ours) <= 49, ours
+    assert len(ours) <= 50, ours
 
 
 def test_importing_the_package_loads_no_heavy_part_of_the_standard_library() -> None:
