@@ -39,7 +39,9 @@ def test_a_function_is_asked_and_told_from_sync_and_from_async_code(run: Run) ->
     @app.function()
     async def from_a_task() -> tuple[Any, ...]:
         result = await double.remote.aio(5)
-        changed = await modal.Function.from_name("asked-app", "double").update_autoscaler.aio(buffer_containers=1)
+        changed = await modal.Function.from_name("asked-app", "double").update_autoscaler.aio(
+            buffer_containers=1
+        )
         return result, changed, (await double.get_current_stats.aio()).num_running_inputs, repr(double)
 
     async def main() -> None:
