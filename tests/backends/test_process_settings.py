@@ -71,6 +71,8 @@ def test_the_pool_of_a_parameter_set_or_of_a_variant_is_asked_and_told_alone(run
         def answer(self) -> str:
             return self.version
 
+    model: Any = Model
+
     @app.function(backend="local", max_containers=2)
     def double(x: int) -> int:
         return 2 * x
@@ -82,7 +84,7 @@ def test_the_pool_of_a_parameter_set_or_of_a_variant_is_asked_and_told_alone(run
         found = modal.Cls.from_name("asked-app", "Model")(version="3.5")
         return (
             found.update_autoscaler(buffer_containers=2).buffer_containers,
-            Model(version="4").autoscaler.settings().buffer_containers,
+            model(version="4").autoscaler.settings().buffer_containers,
             wide.update_autoscaler(min_containers=1),
             double.autoscaler.settings().min_containers,
         )
@@ -90,7 +92,7 @@ def test_the_pool_of_a_parameter_set_or_of_a_variant_is_asked_and_told_alone(run
     async def main() -> None:
         async with app.run():
             assert (2, 0, modal.AutoscalerSettings(1, 7, 0, 60.0), 0) == await update.remote.aio()
-            assert 2 == Model(version="3.5").autoscaler.settings().buffer_containers  # type: ignore[attr-defined]
+            assert 2 == model(version="3.5").autoscaler.settings().buffer_containers
             assert (1, 0) == (
                 wide.autoscaler.settings().min_containers,
                 double.autoscaler.settings().min_containers,
