@@ -50,6 +50,7 @@ __all__ = [
 ]
 
 _PACKAGE: Final = os.path.dirname(__file__) + os.sep
+_NO_VARIABLES: Final = Context()
 
 
 @define(eq=False)
@@ -213,7 +214,8 @@ def new_input(
 ) -> Input:
     """Return a new input of the running code's: in a copy of its context, child of its input."""
     if context is None:
-        context = copy_context()
+        # Where no variable is set one snapshot does for all: nothing ever runs in a snapshot, but in copies of it.
+        context = copy_context() or _NO_VARIABLES
     return Input(target, args, kwargs or None, context, None, current_input.get(), spawned)
 
 

@@ -119,7 +119,7 @@ class Spawn(Verb, Generic[P, R_co]):
         binding = self._bind_one("spawn")
         input = new_input(binding.target, args, kwargs, spawned=True)
         binding.dispatcher.submit(input)
-        return FunctionCall(binding.dispatcher, (input,))
+        return FunctionCall(binding.dispatcher, input)
 
     async def aio(self, *args: P.args, **kwargs: P.kwargs) -> FunctionCall[R_co]:
         """Do the same; this waits for nothing but, in a process container, the answer of the app's process.
@@ -129,7 +129,7 @@ class Spawn(Verb, Generic[P, R_co]):
         binding = self._bind_one("spawn")
         input = new_input(binding.target, args, kwargs, spawned=True)
         await binding.dispatcher.submit_async(input)
-        return FunctionCall(binding.dispatcher, (input,))
+        return FunctionCall(binding.dispatcher, input)
 
 
 class MapResults(Generic[R_co]):

@@ -157,7 +157,7 @@ class _Cancel:
         """
         call = self._call
         places: set[Container] | None = set() if terminate_containers else None
-        for input in call._inputs:
+        for input in call.inputs:
             call._dispatcher.cancel(input, f"the call of '{input.target}' was cancelled", places)
         if places:
             call._dispatcher.terminate(places)
@@ -211,7 +211,7 @@ class _GetCallGraph:
         # Here and below, because few programs ask for one.
         from ._call_graph import graph_of
 
-        return graph_of(call._inputs)
+        return graph_of(call.inputs)
 
     async def aio(self) -> list[InputInfo]:
         """Do the same; this waits for nothing but, in a process container, the answer of the app's process."""
@@ -219,7 +219,7 @@ class _GetCallGraph:
         call._range(0, None)
         from ._call_graph import graph_of_async
 
-        return await graph_of_async(call._inputs)
+        return await graph_of_async(call.inputs)
 
 
 class _Gather:
@@ -286,15 +286,17 @@ class FunctionCall(Generic[R_co]):
         get_call_graph: Shows which inputs made which; has an `.aio` twin.
     """
 
-    __slots__ = ("__weakref__", "_dispatcher", "_identity", "_inputs", "_observed")
+    __slots__ = ("__weakref__", "_dispatcher", "_identity", "_observed", "_of")
 
     gather: Final = _Gather()
 
     def __init__(
-        self, dispatcher: Way, inputs: Sequence[Input], identity: CallIdentity | None = None
+        self, dispatcher: Way, of: Input | Sequence[Input], identity: CallIdentity | None = None
     ) -> None:
         self._dispatcher = dispatcher
-        self._inputs = inputs
+        # The one input of `spawn` stands by itself: of each pending call that is one object less to be kept, and for
+        # the garbage collector to look at.
+        self._of = of
         # Given where there may be no input to carry it.
         self._identity = identity
         # The indices whose outcome somebody has seen.
@@ -303,7 +305,7 @@ class FunctionCall(Generic[R_co]):
     def __del__(self) -> None:
         # Nobody can ask for the results any more: a failure must not pass unseen. No lock is taken here, since the
         # garbage collector may call this anywhere; a failure in this very moment may be reported twice or not.
-        for index, first in enumerate(self._inputs):
+        for index, first in enumerate(self.inputs):
             input = first.latest()
             if not input.done:
                 if input.sink is None:
@@ -319,7 +321,8 @@ class FunctionCall(Generic[R_co]):
     @property
     def inputs(self) -> Sequence[Input]:
         """The first record of each input."""
-        return self._inputs
+        of = self._of
+        return (of,) if isinstance(of, Input) else of
 
     def __reduce__(self) -> Reduced:
         # Whoever has the id finds the call: in a process container it is one of the app's own process.
@@ -370,13 +373,13 @@ class FunctionCall(Generic[R_co]):
     @property
     def done(self) -> bool:
         """Whether the outcome of every input is known."""
-        return all(input.latest().done for input in self._inputs)
+        return all(input.latest().done for input in self.inputs)
 
     @property
     def object_id(self) -> str:
         """The id of this call, for `from_id`; from now on the call can be found by it."""
         identity = self._identity
-        call_id = call_id_of(self._inputs[0].latest()) if identity is None else identity.value
+        call_id = call_id_of(self.inputs[0].latest()) if identity is None else identity.value
         known_calls.add(call_id, self)
         return call_id
 
@@ -407,10 +410,10 @@ class FunctionCall(Generic[R_co]):
 
     def _at(self, index: int) -> Input:
         self._range(index, index + 1)
-        return self._inputs[index].latest()
+        return self.inputs[index].latest()
 
     def _range(self, start: int, end: int | None) -> range:
-        count = len(self._inputs)
+        count = len(self.inputs)
         end = count if end is None else end
         if not 0 <= start <= end <= count:
             raise ValueError(
@@ -419,7 +422,7 @@ class FunctionCall(Generic[R_co]):
         return range(start, end)
 
     def _outcome(self, index: int, timeout: float | None) -> R_co:
-        input = self._inputs[index].latest()
+        input = self.inputs[index].latest()
         if not input.done:
             raise TimeoutError(f"the call of '{input.target}' has no result after {timeout:g} s; it goes on")
         if self._observed is None:
@@ -438,11 +441,11 @@ class FunctionCall(Generic[R_co]):
             parent().tell("seen", (identity.value, input.index))
 
     def __repr__(self) -> str:
-        if not self._inputs:
+        if not self.inputs:
             return "<FunctionCall with 0 inputs>"
-        states = {STATE_NAMES[input.latest().state] for input in self._inputs}
-        many = f" {len(self._inputs)} inputs" if len(self._inputs) > 1 else ""
-        return f"<FunctionCall of '{self._inputs[0].target}'{many} {', '.join(sorted(states))}>"
+        states = {STATE_NAMES[input.latest().state] for input in self.inputs}
+        many = f" {len(self.inputs)} inputs" if len(self.inputs) > 1 else ""
+        return f"<FunctionCall of '{self.inputs[0].target}'{many} {', '.join(sorted(states))}>"
 
 
 class _ExpiredCall(FunctionCall[Any]):
@@ -452,7 +455,7 @@ class _ExpiredCall(FunctionCall[Any]):
 
     def __init__(self, call_id: str) -> None:
         self._call_id = call_id
-        self._inputs = ()
+        self._of = ()
 
     @property
     def object_id(self) -> str:
@@ -486,7 +489,7 @@ def keep_call_of(input: Input) -> None:
     if identity.handle is None:
         # `spawn` makes no identity: it is one input, and whoever has the handle may never ask for its id.
         dispatcher: Way = holder.container.handle.dispatcher
-        call: FunctionCall[Any] | None = FunctionCall(dispatcher, (input,))
+        call: FunctionCall[Any] | None = FunctionCall(dispatcher, input)
     else:
         call = identity.handle()
     if call is not None:
