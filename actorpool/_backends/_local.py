@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from actorpool._host._failures import raised_by
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from actorpool._host._slots import Complete
 
     from ._thread_gate import ThreadGate
+    from ._threads import SlotQueue
     from ._workload import Hook, Target, Workload
 
 __all__ = ["LocalContainer"]
@@ -65,6 +67,7 @@ class LocalContainer:
         complete: Complete,
         gate: ThreadGate,
         watch: Watch = NO_WATCH,
+        queue: SlotQueue | None = None,
     ) -> None:
         self._name = name
         self._gate = gate
@@ -80,7 +83,9 @@ class LocalContainer:
         kinds = {target.is_async for target in workload.targets}
         self._watch = watch if True in kinds else NO_WATCH
         self._tasks = open_task_slots(host, complete, self._calls, self._watch)
-        self._threads = ThreadSlots(name, workload.threads, host, complete, self._calls)
+        self._threads = ThreadSlots(
+            name, workload.threads, host, complete, self._calls, queue or SimpleQueue()
+        )
         # The usual container runs one kind of input: no detour for it.
         self._route: Callable[[Input], None] = (
             self._send_either if len(kinds) > 1 else self._tasks.send if True in kinds else self._threads.send

@@ -3,7 +3,8 @@
 
 Theory of operation. Everything that decides is in the parent. Here a loop reads messages, and a `LocalContainer`
 runs what they bring, with the same slots, threads, hooks and streams as in the parent's process. What
-becomes of an input is `_worker_inputs`; how it is said, `_worker_socket`.
+becomes of an input is `_worker_inputs`; how it is said, `_worker_socket`; and when a thread reads in place of the
+loop, `_worker_turns`.
 
 The process ends in three ways: after `Stop` or a failed start, in good order; when the socket ends, at once; by a
 signal, which is the parent's affair. It ends by `os._exit`: what a fork has inherited of its template is not
@@ -20,6 +21,7 @@ import socket
 import sys
 import threading
 import traceback
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from attrs import define, field
@@ -57,7 +59,9 @@ from ._thread_gate import ThreadGate
 from ._worker_arrivals import Arrivals
 from ._worker_container import InterruptibleContainer, Place
 from ._worker_inputs import WorkerInputs
+from ._worker_slots import Batched
 from ._worker_socket import WorkerSocket
+from ._worker_turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,6 +132,8 @@ class _Worker:
     _container: InterruptibleContainer | None = field(default=None, init=False)
     _inputs: WorkerInputs | None = field(default=None, init=False)
     _arrivals: Arrivals = field(factory=Arrivals, init=False)
+    # None where only the loop reads.
+    _turns: Turns | None = field(default=None, init=False)
     # What hears the messages about calls of the parent's functions.
     hear: Callable[[Any], None] = field(default=_ignore, init=False)
     host: Host = field(init=False)
@@ -154,12 +160,17 @@ class _Worker:
     # -- messages --------------------------------------------------------------------------------
 
     def _read(self) -> None:
-        self._take()
-        self._obey_all()
+        turns = self._turns
+        if turns is None or turns.begin():
+            self._take()
+            self._obey_all()
+            if turns is not None:
+                turns.end()
 
     def _take(self) -> None:
         """Take in what has come; what is said of calls is passed on at once."""
-        self._arrivals.take(self._socket.read(), self.hear)
+        left = [] if self._turns is None else self._turns.left()
+        self._arrivals.take([*left, *self._socket.read()], self.hear)
 
     def _obey_all(self) -> None:
         while self._arrivals.to_obey:
@@ -175,7 +186,7 @@ class _Worker:
 
     def _obey_about_inputs(self, message: Message, inputs: WorkerInputs) -> None:
         if isinstance(message, (Run, Runs)):
-            inputs.run(message)
+            inputs.run(inputs.enter(message))
         elif isinstance(message, Withdraw):
             inputs.withdraw(message)
         elif isinstance(message, Cancel):
@@ -188,6 +199,18 @@ class _Worker:
             input = inputs.of_number(message.number)
             if input is not None and input.stream is not None:
                 input.stream.close()
+
+    def _enter(self, messages: list[Message]) -> tuple[Callable[[], None], list[Message]]:
+        """Take in the inputs that messages begin with; return what runs them, and the other messages."""
+        assert self._inputs is not None
+        entered: list[Run | Batched] = []
+        count = 0
+        for message in messages:
+            if not isinstance(message, (Run, Runs)):
+                break
+            entered += self._inputs.enter(message)
+            count += 1
+        return partial(self._inputs.run, entered), messages[count:]
 
     # -- the port: see `_inside.Port` ----------------------------------------------------------
 
@@ -204,12 +227,13 @@ class _Worker:
         if threading.get_ident() != self._socket.thread:
             event.wait()
             return
+        if self._turns is not None:
+            self._turns.claim()
         # The loop stands still meanwhile: what is for it waits for its next turn.
         while not event.is_set():
             self._socket.wait()
             self._take()
-        if self._arrivals.to_obey:
-            self._loop.call_soon(self._obey_all)
+        self._loop.call_soon(self._read)
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -229,11 +253,13 @@ class _Worker:
                 owns=lambda input: inputs.number_of(input) is not None,
                 busy=lambda: inputs.busy,
             )
+            self._inputs = inputs
+            if workload.one_thread and Turns.possible():
+                self._turns = self._socket.share(self._read, self._enter)
             gate = ThreadGate(host, ThreadBudget(max(1, workload.threads)), _ignore, _ignore)
             container = inputs.container = self._container = InterruptibleContainer(
-                self._interruptions, message.name, workload, host, inputs.complete, gate, watch
+                self._interruptions, message.name, workload, host, inputs.complete, gate, watch, self._turns
             )
-            self._inputs = inputs
             await container.start()
         except asyncio.CancelledError:
             raise

@@ -9,8 +9,7 @@ long as the container; a container of one slot runs everything on its one thread
 from __future__ import annotations
 
 import threading
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from actorpool._core._input import CANCELLED, RUNNING, SUCCEEDED, Input
 from actorpool._host._context import current_input
@@ -24,11 +23,23 @@ if TYPE_CHECKING:
 
     _Item = Input | Callable[[], None]
 
-__all__ = ["ThreadSlots"]
+__all__ = ["SlotQueue", "ThreadSlots"]
+
+
+class SlotQueue(Protocol):
+    """What the threads of a container wait for. Threads: any."""
+
+    def put(self, item: _Item | None) -> None:
+        """Add an item for one of the threads; None ends it."""
+        ...
+
+    def get(self) -> _Item | None:
+        """Wait for an item, and return it."""
+        ...
 
 
 class ThreadSlots:
-    """Runs inputs in up to `most` threads."""
+    """Runs inputs in up to `most` threads, which wait for them at `queue`."""
 
     __slots__ = (
         "_calls",
@@ -44,13 +55,15 @@ class ThreadSlots:
         "_threads",
     )
 
-    def __init__(self, name: str, most: int, host: Host, complete: Complete, calls: Calls) -> None:
+    def __init__(
+        self, name: str, most: int, host: Host, complete: Complete, calls: Calls, queue: SlotQueue
+    ) -> None:
         self._name = name
         self._most = most
         self._host = host
         self._complete = complete
         self._calls = calls
-        self._queue: SimpleQueue[_Item | None] = SimpleQueue()
+        self._queue = queue
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._gone: list[threading.Thread] = []

@@ -44,7 +44,7 @@ __all__ = ["WorkerInputs"]
 
 @define(eq=False)
 class WorkerInputs:
-    """What runs, and what is to run. Threads: `run`, `cancel` and `withdraw` are the loop's."""
+    """What runs, and what is to run. Threads: `cancel` and `withdraw` are the loop's."""
 
     _socket: WorkerSocket
     _interruptions: Interruptions
@@ -83,10 +83,14 @@ class WorkerInputs:
         """Whether an asynchronous one runs."""
         return any(input.target.is_async for input in list(self._numbers))
 
-    def run(self, message: Run | Runs) -> None:
-        """Run what has come, as far as there are slots."""
+    def enter(self, message: Run | Runs) -> list[Run | Batched]:
+        """Take in what has come; return what has a slot, for `run`. Runs no code of the user's. Threads: any."""
         arrivals = self._arrivals_of(message) if isinstance(message, Runs) else (message,)
-        for arrival in self._slots.enter(arrivals):
+        return self._slots.enter(arrivals)
+
+    def run(self, entered: Iterable[Run | Batched]) -> None:
+        """Run what has a slot. Threads: any."""
+        for arrival in entered:
             input = self._next(arrival)
             if input is not None:
                 try:
@@ -153,8 +157,8 @@ class WorkerInputs:
         while arrival is not None:
             try:
                 return self._begin(arrival)
-            except Exception as error:
-                # Unpickling runs the user's code.
+            except BaseException as error:
+                # Unpickling runs the user's code; whatever it raises, this thread has further inputs to run.
                 number, arrival = arrival.number, self._slots.take()
                 self._end(Ended(number, FAILED, encode_error(error)))
         return None

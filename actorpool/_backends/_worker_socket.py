@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A worker process's end of the socket to its pool, and the threads that speak through it.
 
-The loop reads. The loop's own messages of one turn share a write; other threads write themselves. A destructor or the
-handler of a signal may have something to say amid a call of the connection, which holds locks: it is said after that.
+The loop reads, or takes turns at that (`_worker_turns`). The loop's own messages of one turn share a write; other
+threads write themselves. A destructor or the handler of a signal may have something to say amid a call of the
+connection, which holds locks: it is said after that.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from attrs import define, field
 
 from actorpool._wire._connection import Connection
 from actorpool._wire._faults import WireError
+
+from ._worker_turns import Turns
 
 if TYPE_CHECKING:
     import socket
@@ -61,16 +64,26 @@ class WorkerSocket:
         """How much of what was posted is not written yet."""
         return self._connection.pending_bytes
 
+    def share(
+        self,
+        heard: Callable[[], object],
+        enter: Callable[[list[Message]], tuple[Callable[[], object], list[Message]]],
+    ) -> Turns:
+        """Let the loop and the container's one thread take turns at reading; see `Turns`."""
+        self._loop.remove_reader(self._sock)
+        return Turns(self._sock.fileno(), self._loop, heard, self.read, enter)
+
     def read(self) -> list[Message]:
-        """Return what has come. Threads: the loop's."""
-        self._busy.add(self.thread)
+        """Return what has come. Threads: any, one at a time."""
+        thread = threading.get_ident()
+        self._busy.add(thread)
         try:
             return self._connection.read()
         except WireError:
             # The parent is gone, or out of its mind.
             os._exit(0)
         finally:
-            self._busy.discard(self.thread)
+            self._busy.discard(thread)
             self._post_late()
 
     def post(self, message: Message) -> None:

@@ -63,6 +63,11 @@ class Workload:
             return self.max_inputs
         return 1 if any(not hook.is_async for hook in (*self.enter, *self.exit)) else 0
 
+    @property
+    def one_thread(self) -> bool:
+        """Whether one thread runs all inputs."""
+        return self.max_inputs == 1 and not any(target.is_async for target in self.targets)
+
 
 class ContainerOwner(Protocol):
     """What a backend whose containers can end by themselves tells of one; host thread only."""

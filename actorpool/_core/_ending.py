@@ -16,7 +16,7 @@ The shell carries out the steps that `advance` returns, in their order, and call
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import Enum, IntEnum
 from math import inf
 
 __all__ = ["Ending", "Step"]
@@ -37,7 +37,7 @@ class Step(Enum):
     """Wait no longer: it is not gone although it was killed."""
 
 
-class _Phase(Enum):
+class _Phase(IntEnum):
     RUNNING = 0
     RETIRED = 1
     ASKED = 2
@@ -75,7 +75,7 @@ class Ending:
     @property
     def doomed(self) -> bool:
         """Whether it is to be given nothing: it ends, or has ended."""
-        return self._phase.value >= _Phase.ASKED.value
+        return self._phase >= _Phase.ASKED
 
     @property
     def overdue(self) -> bool:
@@ -105,7 +105,7 @@ class Ending:
 
     def unheard(self, now: float) -> list[Step]:
         """Note that nothing more will be heard of it but its end."""
-        if self._phase.value >= _Phase.KILLED.value:
+        if self._phase >= _Phase.KILLED:
             return []
         return [self._go(_Phase.KILLED, now)]
 

@@ -291,7 +291,7 @@ class Connection:
         self._cut = bool(ancillary)
         if ancillary:
             self._take_descriptors(ancillary)
-        if flags & socket.MSG_CTRUNC:
+        if flags & _CUT_FLAG:
             raise WireError("descriptors were lost on their way: too many files are open in this process")
         if not count:
             inside = f" within a frame, of which {len(self._buffer)} bytes came" if self._buffer else ""
@@ -373,4 +373,6 @@ class Connection:
             self._sock.close()
 
 
-_RECEIVE_FLAGS: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+# Numbers, whose operators are not written in Python.
+_RECEIVE_FLAGS: Final = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+_CUT_FLAG: Final = int(socket.MSG_CTRUNC)
