@@ -64,7 +64,7 @@ class Remote(Verb, Generic[P, R_co]):
         check_blocking(binding.dispatcher, self._name, "remote")
         input = new_input(binding.target, args, kwargs)
         waiter = ThreadWaiter()
-        input.sink = lambda _: waiter.notify()
+        input.sink = waiter.notify
         binding.dispatcher.submit(input)
         if input.state < SUCCEEDED or input.successor is not None:
             try:
@@ -87,7 +87,7 @@ class Remote(Verb, Generic[P, R_co]):
         binding = self._bind_one("remote")
         waiter = bridge_here(self._name, "remote").waiter()
         input = new_input(binding.target, args, kwargs)
-        input.sink = lambda _: waiter.notify()
+        input.sink = waiter.notify
         binding.dispatcher.submit(input)
         if input.state < SUCCEEDED or input.successor is not None:
             try:

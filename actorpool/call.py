@@ -70,10 +70,8 @@ class _Get(Generic[R_co]):
         if not input.done and timeout != 0:
             check_blocking(call._dispatcher, "function_call", "get")
             waiter = ThreadWaiter()
-
-            def sink(_input: Input) -> None:
-                waiter.notify()
-
+            # One object: `remove_sink` looks for the very same.
+            sink = waiter.notify
             if call._dispatcher.add_sink(input, sink):
                 try:
                     waiter.wait(timeout)
@@ -93,10 +91,8 @@ class _Get(Generic[R_co]):
         if not input.done and timeout != 0:
             host = current_host()
             waiter = host.bridge.waiter()
-
-            def sink(_input: Input) -> None:
-                waiter.notify()
-
+            # One object: `remove_sink` looks for the very same.
+            sink = waiter.notify
             if call._dispatcher.add_sink(input, sink):
                 try:
                     with host.move_on_after(math.inf if timeout is None else timeout):

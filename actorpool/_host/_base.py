@@ -200,8 +200,8 @@ class ReceiveChannel(_ChannelEnd, Protocol[T_co]):
 class Waiter(Protocol):
     """A one-shot wake-up for one task."""
 
-    def notify(self) -> None:
-        """Let `wait` return, now and for ever; idempotent.
+    def notify(self, by: object = None, /) -> None:
+        """Let `wait` return, now and for ever; idempotent. It may stand as the sink of the input waited for, `by`.
 
         Threads: Any. Nothing happens if the loop has ended.
         """

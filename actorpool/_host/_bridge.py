@@ -193,7 +193,7 @@ class _AsyncioWaiter:
         self._future: asyncio.Future[None] | None = None
         self._notified = False
 
-    def notify(self) -> None:
+    def notify(self, by: object = None, /) -> None:
         if self._notified:
             return
         try:

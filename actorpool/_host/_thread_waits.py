@@ -22,8 +22,8 @@ class ThreadWaiter:
         self._lock.acquire()
         self._notified = False
 
-    def notify(self) -> None:
-        """Let `wait` return, now and for ever; idempotent. Threads: any."""
+    def notify(self, by: object = None, /) -> None:
+        """Let `wait` return, now and for ever; idempotent; see `Waiter.notify`. Threads: any."""
         if self._notified:
             return
         self._notified = True

@@ -111,7 +111,7 @@ class _Sleeper:
     _task: trio.lowlevel.Task | None = field(default=None, init=False, repr=False)
     _notified: bool = field(default=False, init=False)
 
-    def notify(self) -> None:
+    def notify(self, by: object = None, /) -> None:
         if self._notified:
             return
         try:
