@@ -33,8 +33,8 @@ class Autoscaler:
     """The actor that keeps a pool's size; a child of the function's supervisor."""
 
     __slots__ = (
-        "_applied",
         "_ask",
+        "_awaited",
         "_dispatcher",
         "_host",
         "_sent",
@@ -59,22 +59,29 @@ class Autoscaler:
         self._ask = with_events(policy)
         self._supervisor = supervisor
         self._signal = host.bridge.signal()
-        self._applied = host.bridge.signal()
         self._timer: TimerHandle | None = None
         # What was sent and is not applied yet: what was seen, what was decided, how many were overruled before.
         self._sent: tuple[Snapshot, Decision, int] | None = None
+        # Whether something has changed since, which is for the next look.
+        self._awaited = False
         self.log: deque[ScalingRecord] = deque(maxlen=_LOG_LENGTH)
 
     def wake(self) -> None:
         """Say that something changed; host thread only."""
-        self._signal.notify()
+        if self._sent is None:
+            self._signal.notify()
+        else:
+            self._awaited = True
 
     def applied(self) -> None:
         """Say that the supervisor has applied the last decision; it is on record before anything comes of it."""
         assert self._sent is not None
         snapshot, decision, overruled = self._sent
+        self._sent = None
         self._record(snapshot, decision, self._dispatcher.read(_overruled) > overruled)
-        self._applied.notify()
+        if self._awaited:
+            self._awaited = False
+            self._signal.notify()
 
     async def run(self) -> None:
         """Look whenever woken, for ever; ends by cancellation."""
@@ -86,9 +93,8 @@ class Autoscaler:
                 decision = self._decide(snapshot)
                 self._sent = (snapshot, decision, self._dispatcher.read(_overruled))
                 if decision.wake_at is not None:
-                    self._timer = self._host.call_at(decision.wake_at, self._signal.notify)
+                    self._timer = self._host.call_at(decision.wake_at, self.wake)
                 await self._supervisor.send(fx.Decided(decision, snapshot))
-                await self._applied.wait()
         finally:
             self._disarm()
 

@@ -162,7 +162,7 @@ class Supervisor:
                 self._autoscaler.wake()
                 self._receive(fx.Ticked())
                 try:
-                    while not (self.dispatcher.read(_vacant) and (self._shutting_down or self._forgotten())):
+                    while not self._is_done():
                         self._step(await receive.receive())
                 finally:
                     # Cut off from outside, with inputs on board: each still gets its outcome, and only then
@@ -219,11 +219,13 @@ class Supervisor:
             self.dispatcher.handle(fx.ContainerExited(container))
         self.ended.notify()
 
-    def _forgotten(self) -> bool:
-        """Whether nobody refers to this vacant pool, which is then dropped."""
-        if self.referenced:
+    def _is_done(self) -> bool:
+        """Whether it was told to stop, or nobody refers to it, and nothing is left; if so, it is forgotten."""
+        if not self._shutting_down and self.referenced:
             return False
-        return self.forget is not None and self.forget()
+        if not self.dispatcher.read(_vacant):
+            return False
+        return self._shutting_down or (self.forget is not None and self.forget())
 
     def _give_up(self) -> None:
         """Accept nothing more, cancel whatever has no outcome yet, and send handles to a successor."""

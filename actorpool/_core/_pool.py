@@ -259,15 +259,17 @@ class Pool(Losses):
         if start > _START_WAVE:
             start = _START_WAVE
             self.attention |= SCALING
-        for _ in range(max(0, min(decision.cancel, len(self._starting), self.size - least))):
-            self._stop(next(reversed(self._starting)), effects)
-        stops = max(0, min(decision.stop, self._placement.idle, self.size - least))
-        stops = max(stops, self._overdue(now, start))
-        for container in self._oldest_idle(stops):
-            self._stop(container, effects)
-        if stops:
-            # The next one's window is known only now.
-            self.attention |= SCALING
+        if decision.cancel:
+            for _ in range(max(0, min(decision.cancel, len(self._starting), self.size - least))):
+                self._stop(next(reversed(self._starting)), effects)
+        if self._placement.idle:
+            stops = max(0, min(decision.stop, self._placement.idle, self.size - least))
+            stops = max(stops, self._overdue(now, start))
+            for container in self._oldest_idle(stops):
+                self._stop(container, effects)
+            if stops:
+                # The next one's window is known only now.
+                self.attention |= SCALING
         for _ in range(start):
             self._start(now, effects)
         self.overruled += breaks_contract(decision, seen)

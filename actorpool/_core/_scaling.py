@@ -237,6 +237,10 @@ _SPARE_FACTOR: Final = 2
 _SPARE: Final = 10
 
 
+def _balance(wanted: int, demand: int, count: int) -> str:
+    return f"{counted(wanted, 'container')} for {counted(demand, 'input')}, have {count}"
+
+
 @frozen
 class WindowPolicy:
     """The default policy: predictable from the settings alone.
@@ -279,13 +283,12 @@ class WindowPolicy:
         if settings.max_containers is not None and wanted >= settings.max_containers:
             # Nothing more could be started for what is left.
             wanted, held = settings.max_containers, False
-        about = f"{counted(wanted, 'container')} for {counted(demand, 'input')}, have {count}"
         if wanted > count:
             return Decision(
                 start=wanted - count,
                 wake_at=self._wake_at(s, held, idle_left=s.idle, count=wanted, floor=wanted),
                 held=held,
-                reason=about,
+                reason=_balance(wanted, demand, count),
             )
         cancel = 0
         if s.starting and not s.pending:
@@ -299,7 +302,7 @@ class WindowPolicy:
         if stop:
             what.append(f"stop {stop} idle")
         if what:
-            reason = f"{about}: {', '.join(what)}"
+            reason = f"{_balance(wanted, demand, count)}: {', '.join(what)}"
         else:
             reason = "backlog left to the running slots" if held else "enough"
         return Decision(

@@ -150,7 +150,7 @@ ACTORS = [
     ),
     Mutant(
         "_actors/_autoscaler.py",
-        "self._timer = self._host.call_at(decision.wake_at, self._signal.notify)",
+        "self._timer = self._host.call_at(decision.wake_at, self.wake)",
         "pass",
         "an idle container that nobody looks at when its window is over",
         "supervisor",
