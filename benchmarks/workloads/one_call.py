@@ -91,6 +91,13 @@ workload(
         Goal("must", 1.0, "ThreadPoolExecutor.submit"),
         Goal("ambition", 0.8, "ThreadPoolExecutor.submit"),
     ),
+    remark=(
+        "Two threads are woken for a call, and how soon is the machine's affair: between 10 and 50 µs, for "
+        "either contender, in one process or the next. Where it is soon a call takes 18 to 21 µs beside "
+        "21.5 (0.87 to 0.98), else about 54 beside 53; in processor time 38 beside 46. No other thread is "
+        "woken: the loop hears of 3,000 calls in no turn at all. Tried: no closure around what wakes the "
+        "caller, which is a call less and not to be seen in the time."
+    ),
 )
 
 
