@@ -58,6 +58,10 @@ class WorldLoop(VirtualTimeLoop):
         """Return the world's clock."""
         return self._world.now
 
+    def is_running(self) -> bool:
+        """Return whether the world is taking a step of this loop; asyncio starts a task eagerly only then."""
+        return asyncio._get_running_loop() is self
+
     def _write_to_self(self) -> None:
         # There is one thread, and nobody sleeps in a selector.
         pass
