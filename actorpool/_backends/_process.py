@@ -159,11 +159,11 @@ class ProcessContainer:
             self._connection = Connection(ours, self._wake)
             self._served = self._pool.serve(self._connection.post, self._inputs.running)
             self._watch = open_socket_watch(self._host, ours, self._readable, self._flush)
+            # It is there when the process comes to read.
+            self._connection.post(start)
             pid = await template.fork(theirs, self._exited)
-        if self._error is not None:
-            raise self._error
-        self._pid = pid
-        self._connection.post(start)
+        if not self._over.is_set():
+            self._pid = pid
         await self._greeted.wait()
         if self._error is not None:
             raise self._error
