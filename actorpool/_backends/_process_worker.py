@@ -215,7 +215,13 @@ class _Worker:
     # -- the port: see `_inside.Port` ----------------------------------------------------------
 
     def tell(self, message: Message) -> None:
-        self._interruptions.shielded(self._socket.post, message)
+        self._interruptions.shielded(self._tell, message)
+
+    def _tell(self, message: Message) -> None:
+        if self._inputs is not None:
+            # The parent knows from the end of one input that the next, which may be who tells this, has begun.
+            self._inputs.say_held()
+        self._socket.post(message)
 
     def shielded(self, function: Callable[..., Any], *args: Any) -> Any:
         return self._interruptions.shielded(function, *args)

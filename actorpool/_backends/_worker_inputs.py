@@ -123,6 +123,10 @@ class WorkerInputs:
         self._results.release()
         self._slots.withdraw(message.number, lambda above: self._socket.post(Withdrawn(above)))
 
+    def say_held(self) -> None:
+        """Say which inputs have ended, before one that has begun since says something of its own. Threads: any."""
+        self._results.release()
+
     def complete(self, input: Input, state: int, value: Any) -> Input | None:
         """Tell the parent what became of `input`; return the one that takes its slot. Threads: any."""
         thread = threading.get_ident()

@@ -45,7 +45,8 @@ class HeldResults:
 
     _post: Callable[[Message], object]
     _pending_bytes: Callable[[], int]
-    _lock: threading.Lock = field(factory=threading.Lock, init=False)
+    # A destructor, in the middle of anything, may call a function.
+    _lock: threading.RLock = field(factory=threading.RLock, init=False)
     # None when there can be none; made for the first result.
     _journal: Journal | None = field(default=None, init=False)
     _asked: bool = field(default=False, init=False)

@@ -441,11 +441,3 @@ def do_die_while_calling(path: str) -> None:
 
     threading.Thread(target=die).start()
     hold.remote(path)
-
-
-def do_count_pool() -> str:
-    try:
-        local_double.get_current_stats()
-    except modal.exception.ExecutionError as error:
-        return str(error)
-    return "counted"

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+import actorpool as modal
+from actorpool._host._context import current_input
+
 from tests.backends import calling_app as users
 from tests.backends.calling_app import app, other
 
@@ -84,3 +87,25 @@ def test_classes_and_names_lead_to_their_pools(run: Run) -> None:
     assert "'nothing'" in missing
     assert [("Bonn", "tea"), ("Kiel", "salt"), ("Jena", "milk"), ("Bern", "ham")] == sold
     assert "class 'Nobody'" in no_class
+
+
+def test_an_input_that_was_sent_ahead_is_the_caller_of_what_it_calls() -> None:
+    app = modal.App("calling-ahead", backend="process")
+    callers: list[str] = []
+
+    @app.function(backend="local")
+    def inner() -> None:
+        caller = current_input.get()
+        assert caller is not None
+        callers.append(str(caller.parent and caller.parent.target))
+
+    @app.function(max_containers=1)
+    def middle(x: int) -> int:
+        if not x % 2:
+            inner.spawn()
+        return x
+
+    with app.run():
+        assert list(range(400)) == list(middle.map(range(400)))
+
+    assert ["middle"] * 200 == callers
