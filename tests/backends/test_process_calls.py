@@ -13,7 +13,6 @@ import pytest
 
 import actorpool as modal
 from actorpool._host._context import current_input
-
 from tests.backends import calling_app as users
 from tests.backends.calling_app import app, other
 
