@@ -11,8 +11,8 @@ number is taken: what the user's code has started there ends with it. The templa
 that no terminal ends it before it has ended them.
 
 To fork takes most of a container's start: much of what a fresh fork touches has to be copied first. So there is a
-spare, forked when nothing was asked for a moment, which has done so and waits for the socket of the next container.
-It is nobody's until then; when modules are imported, it is replaced.
+spare, forked when nothing else was to do, which has done so and waits for the socket of the next container. It is
+nobody's until then; when modules are imported, it is replaced.
 
 The user's modules run here while they are imported, and nothing else of the user's. One that cannot be imported is
 no failure of the template: its containers import it themselves, and say why they cannot start. One that hangs
@@ -75,9 +75,6 @@ __all__ = ["main", "template_command"]
 _LOOK_S: Final = 0.5
 # How long a template that ends waits for those that it has killed.
 _REAP_S: Final = 1.0
-# How long nothing has been asked when a spare is made, in milliseconds: the container that begins meanwhile wants the
-# processors. Picked by feel, with `python -m benchmarks --only start-process`.
-_CALM_MS: Final = 3
 
 
 def template_command(descriptor: int) -> list[str]:
@@ -142,7 +139,7 @@ class _Template:
         while True:
             while self._waiting:
                 self._obey(self._waiting.pop(0))
-            if self._wants_spare and not poll.poll(_CALM_MS):
+            if self._wants_spare and not poll.poll(0):
                 self._make_spare()
             ready = {descriptor for descriptor, _ in poll.poll()}
             if self._told.fileno() in ready:

@@ -52,7 +52,9 @@ def main(way: str) -> None:
     import uvicorn
 
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(service(way), log_level="error", access_log=False))
+    # Which connection is idle for how long is the client's affair, for as long as a sample takes.
+    config = uvicorn.Config(service(way), log_level="error", access_log=False, timeout_keep_alive=60)
+    server = uvicorn.Server(config)
     print(listener.getsockname()[1], flush=True)
     server.run(sockets=[listener])
 

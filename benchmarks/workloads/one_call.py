@@ -144,6 +144,11 @@ workload(
     full=3_000,
     quick=1_000,
     goals=(Goal("must", 0.9, "run_in_executor"), Goal("ambition", 0.65, "run_in_executor")),
+    remark=(
+        "Two wake-ups, of the thread and of the loop, are all that the floor has, and three quarters of the time: 80 "
+        "of 103 µs on asyncio, 64 of 84 on uvloop, where run_in_executor takes 106 and 83. All else, here and there, "
+        "is 20."
+    ),
 )
 
 
