@@ -244,12 +244,10 @@ class Pool(Losses):
         least = max(self.settings.min_containers, 1 if self._backlog.count else 0)
         start, missing = max(0, decision.start), least - self.size
         if missing > start:
-            # What came since the policy looked is for its next decision: so each start has a reason that speaks of it.
+            # What came since the policy looked has asked for its next decision: so each start has a reason that
+            # speaks of it.
             seen_least = max(seen.settings.min_containers, 1 if seen.pending else 0)
-            seen_missing = seen_least - seen.ready - seen.starting
-            if missing > seen_missing:
-                self.attention |= SCALING
-            start = max(start, min(missing, seen_missing))
+            start = max(start, min(missing, seen_least - seen.ready - seen.starting))
         start = start if room is None else min(start, room)
         if self.crowded:
             # Threads that others wait for are not taken for a buffer.

@@ -364,16 +364,9 @@ POOL = [
     ),
     Mutant(
         "_core/_pool.py",
-        "start = max(start, min(missing, seen_missing))",
+        "start = max(start, min(missing, seen_least - seen.ready - seen.starting))",
         "start = max(start, missing)",
         "a start that no decision speaks of",
-        "pool",
-    ),
-    Mutant(
-        "_core/_pool.py",
-        "if missing > seen_missing:",
-        "if False:",
-        "what came while the policy was deciding, and waits for nobody",
         "pool",
     ),
     Mutant(
