@@ -80,8 +80,8 @@ class Controls:
         change: Callable[[ChangeSettings], AutoscalerSettings],
         recipe: Callable[[], Reduced],
     ) -> None:
-        self.supervisor = supervisor
-        self.change = change
+        self.supervisor: Callable[[], Supervisor] = supervisor
+        self.change: Callable[[ChangeSettings], AutoscalerSettings] = change
         self._recipe = recipe
 
     def ask(self, question: Callable[[Controls], T]) -> T:
