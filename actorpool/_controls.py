@@ -176,7 +176,7 @@ class Autoscaling:
         Raises:
             ExecutionError: If the app is not running.
         """
-        return self._controls.ask(settings_in_force)
+        return self._controls.ask(_settings_in_force)
 
     def update(
         self,
@@ -190,14 +190,13 @@ class Autoscaling:
 
         Otherwise as `update_autoscaler`.
         """
-        given: dict[str, Any] = {
+        values = {
             "min_containers": min_containers,
             "max_containers": max_containers,
             "buffer_containers": buffer_containers,
             "scaledown_window": scaledown_window,
         }
-        replaced = {name: value for name, value in given.items() if value is not UNSET}
-        return self._controls.ask(_Change(AutoscalerSettings.replaced, replaced))
+        return self._controls.ask(_Change(AutoscalerSettings.replaced, values))
 
 
 class CurrentStats:
@@ -220,7 +219,7 @@ class CurrentStats:
 # -- questions: what they ask is carried to where the pool is ----------------------------------------
 
 
-def settings_in_force(controls: Controls) -> AutoscalerSettings:
+def _settings_in_force(controls: Controls) -> AutoscalerSettings:
     """Return the settings in force."""
     return controls.supervisor().dispatcher.settings
 

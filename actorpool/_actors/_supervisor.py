@@ -149,7 +149,7 @@ class Supervisor:
             self._mailbox.send_nowait(event)
 
     async def run(self) -> None:
-        """Live until `close`; then nothing of the pool is left."""
+        """Live until `shut_down`, or until nobody refers to the pool; then nothing of it is left."""
         host = self._host
         send, receive = host.open_memory_channel(math.inf)
         try:
