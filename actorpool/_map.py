@@ -221,7 +221,11 @@ def iterate(binding: Binding, arguments: Iterable[tuple[Any, ...]], options: Map
                 if (item := take()) is None:
                     run.check_refusal()
                     if run.stalled:
-                        signal.wait()
+                        pause = window.pause(time.monotonic())
+                        if pause:
+                            # Nobody is to wake it then, save for what is no result.
+                            run.waiting = False
+                        signal.wait(pause or None)
                     continue
                 run.waiting = False
             yield item.value if item.state == SUCCEEDED else run.failure_of(item)

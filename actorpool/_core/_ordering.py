@@ -18,7 +18,7 @@ and looks whether the first of them has its outcome, so that nothing is sorted o
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from actorpool._core._config import check_count
 from actorpool._core._input import SUCCEEDED
@@ -30,6 +30,14 @@ if TYPE_CHECKING:
     from actorpool._core._input import Input
 
 __all__ = ["Reassembly"]
+
+# A consumer that has to wait lets this many results gather, if that takes no longer than it may, in seconds, and no
+# less than a timer is worth; and at most this part of what is in flight, which stands finished with nothing new in its
+# place meanwhile.
+_GATHER: Final = 16
+_GATHER_S: Final = 0.0005
+_GATHER_LEAST_S: Final = 0.0001
+_GATHER_SHARE: Final = 1 / 16
 
 
 class Reassembly:
@@ -53,7 +61,9 @@ class Reassembly:
     __slots__ = (
         "_bound",
         "_exhausted",
+        "_finished",
         "_flying",
+        "_looked_at",
         "_ordered",
         "_queue",
         "_window",
@@ -74,6 +84,9 @@ class Reassembly:
         self._queue: deque[Input] = deque()
         # Unordered only: {index: input in flight}.
         self._flying: dict[int, Input] = {}
+        # How many had finished when the consumer last had to wait, and when that was.
+        self._finished = 0
+        self._looked_at: float | None = None
 
     def __repr__(self) -> str:
         order = "ordered" if self._ordered else "unordered"
@@ -152,6 +165,26 @@ class Reassembly:
         queue.popleft()
         self.waiting -= 1
         return input
+
+    def pause(self, now: float) -> float:
+        """Return for how many seconds a consumer that has to wait lets results gather before it asks to be woken.
+
+        To be woken costs a thread more than to take a result, and at the expense of those that work. So a consumer to
+        whom results come fast, by their rate since it last had to wait, does better to look now and then. 0 when they
+        come slowly; when they come many at a time; and when so few are in flight that there might be no input for
+        those that work meanwhile.
+
+        Args:
+            now: The time in seconds, of any clock that only goes forward.
+        """
+        finished = self.started - self.in_flight
+        count, before = finished - self._finished, self._looked_at
+        self._finished, self._looked_at = finished, now
+        if before is None or now <= before or not 0 < count < 4 * _GATHER:
+            return 0.0
+        each = (now - before) / count
+        pause = min(_GATHER_S, each * min(_GATHER, self.in_flight * _GATHER_SHARE))
+        return pause if pause >= max(_GATHER_LEAST_S, each * _GATHER / 4) else 0.0
 
     def unfinished(self) -> list[Input]:
         """Return the inputs in flight."""

@@ -14,6 +14,7 @@ import pytest
 
 import actorpool as modal
 from actorpool._core._input import Input
+from actorpool._core._ordering import Reassembly
 from tests.api.maps import (
     add,
     app,
@@ -42,6 +43,16 @@ def test_S06_map_yields_results_in_input_order(run: Run, squares: Any) -> None:
 def test_S06_map_yields_results_in_input_order_to_a_sync_caller(squares: Any) -> None:
     with app.run():
         assert [x * x for x in range(1500)] == list(squares.map(range(1500)))
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_S06_a_sync_caller_who_lets_results_gather_gets_them_all(
+    squares: Any, monkeypatch: pytest.MonkeyPatch, ordered: bool
+) -> None:
+    monkeypatch.setattr(Reassembly, "pause", lambda window, now: 0.0001)
+    with app.run():
+        results = list(squares.map(range(1500), order_outputs=ordered))
+    assert [x * x for x in range(1500)] == (results if ordered else sorted(results))
 
 
 @pytest.mark.local_only("more containers than there are to be processes")

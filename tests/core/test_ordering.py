@@ -247,6 +247,48 @@ def test_starting_after_the_end_is_our_error() -> None:
         start(machine)
 
 
+def looked(*, rate: float, every: float, in_flight: int = 1_000) -> float:
+    """Return the pause after a second look, `every` seconds after the first, at `rate` results per second."""
+    machine = Reassembly(ordered=True, in_flight=in_flight, buffered=1_000)
+    inputs = start(machine, in_flight)
+    assert 0 == machine.pause(100.0)
+    count = round(rate * every)
+    finish(machine, *inputs[:count])
+    take_all(machine)
+    start(machine, count)
+    return machine.pause(100.0 + every)
+
+
+@pytest.mark.parametrize(
+    ("rate", "every", "in_flight", "pause"),
+    [
+        pytest.param(31_000, 0.0001, 1_000, 0.0005, id="fast"),
+        pytest.param(100_000, 0.0001, 1_000, 0.00016, id="until sixteen have gathered"),
+        pytest.param(31_000, 0.0005, 1_000, 0.0005, id="fast, after a pause"),
+        pytest.param(20_000, 0.0001, 100, 0.0003125, id="a sixteenth of what is in flight"),
+        pytest.param(32_000, 0.001, 32, 0, id="few in flight"),
+        pytest.param(300_000, 0.0001, 1_000, 0, id="so fast that it takes no pause"),
+        pytest.param(100_000, 0.001, 1_000, 0, id="many at each look"),
+        pytest.param(2_000, 0.001, 1_000, 0, id="slow"),
+        pytest.param(2_000, 0, 1_000, 0, id="nothing since"),
+    ],
+)
+def test_a_consumer_lets_results_gather_when_they_come_fast(
+    rate: float, every: float, in_flight: int, pause: float
+) -> None:
+    assert pytest.approx(pause, abs=1e-9) == looked(rate=rate, every=every, in_flight=in_flight)
+
+
+@given(rate=st.floats(1.0, 1e6), every=st.floats(1e-6, 1.0), in_flight=st.integers(1, 1_000), data=st.data())
+def test_a_pause_is_short_and_starves_nobody(
+    rate: float, every: float, in_flight: int, data: st.DataObject
+) -> None:
+    count = data.draw(st.integers(0, min(in_flight, round(rate * every))), label="count")
+    pause = looked(rate=count / every, every=every, in_flight=in_flight)
+    assert pause == 0 or 0.0001 <= pause <= 0.0005
+    assert pause * count / every <= in_flight / 16 + 1e-6
+
+
 class MapMachine(RuleBasedStateMachine):
     """A map that starts, finishes and takes in any order, beside one that keeps everything in plain lists."""
 
