@@ -82,7 +82,9 @@ class MapRun:
         self._refusal: ExecutionError | None = None
         self._refused = 0
         self.waiting = False
-        """Raised by the consumer before it looks at `finished` for the last time and then waits."""
+        """Raised by the consumer, with `expect`, before it looks at `finished` for the last time and then waits."""
+        # While that is raised: the index of the one input that is of use; None if each is.
+        self._awaited: int | None = None
         self.feeder: Feeder | None = None
         self.refill: int = max(1, limits.map_in_flight // _REFILL)
         """After how many results the consumer is to refill the window."""
@@ -148,6 +150,11 @@ class MapRun:
             return
         self._held = inputs[accepted:] if accepted < len(inputs) else []
 
+    def expect(self) -> None:
+        """Have `notify` called for the next outcome that is of use."""
+        self._awaited = self.window.awaited
+        self.waiting = True
+
     def check_refusal(self) -> None:
         """Raise why the pool refused inputs, once there is no other result to wait for."""
         if self._refusal is not None and not self.finished and self.window.in_flight == self._refused:
@@ -196,7 +203,7 @@ class MapRun:
 
     def _sink(self, input: Input) -> None:
         self.finished.append(input)
-        if self.waiting:
+        if self.waiting and (self._awaited is None or self._awaited == input.index):
             # One call is enough; the consumer raises it again before it next waits.
             self.waiting = False
             self._notify()
@@ -216,7 +223,7 @@ def iterate(binding: Binding, arguments: Iterable[tuple[Any, ...]], options: Map
             if item is None:
                 if window.done:
                     return
-                run.waiting = True
+                run.expect()
                 run.absorb(source)
                 if (item := take()) is None:
                     run.check_refusal()
@@ -261,7 +268,7 @@ async def iterate_async(
             if item is None:
                 if window.done:
                     return
-                run.waiting = True
+                run.expect()
                 run.absorb(source)
                 if (item := take()) is None:
                     run.check_refusal()

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 __all__ = ["Lookahead"]
 
 # All picked by feel, with `python -m benchmarks --only 'process-*'`: how much work goes ahead, in seconds and in
-# inputs; up to which service time one input does, in seconds; and after which silence it is withdrawn.
-_AHEAD_S: Final = 0.004
+# inputs; up to which service time one input does, in seconds; and after which silence it is withdrawn. What is left
+# when more is sent, half of it, has to last until that is read: where results are held for a while, the processors
+# are taken, and a thread in Python code keeps the interpreter for 5 ms, that is several milliseconds.
+_AHEAD_S: Final = 0.020
 _MOST: Final = 256
 _ONE_S: Final = 0.005
 _SILENCE_S: Final = 0.01
@@ -59,6 +61,7 @@ class Lookahead:
         "_post",
         "_service_s",
         "_timer",
+        "_timer_at",
         "_withdrawing",
     )
 
@@ -73,6 +76,7 @@ class Lookahead:
         self._ahead: dict[int, Input] = {}
         self._withdrawing = False
         self._timer: TimerHandle | None = None
+        self._timer_at = 0.0
         # When an end came last, or work was sent to an idle process; and how long one input takes it.
         self._heard_at = 0.0
         self._service_s: float | None = None
@@ -94,6 +98,10 @@ class Lookahead:
         known = self._service_s
         self._service_s = service_s if known is None else known + _WEIGHT * (service_s - known)
         self._heard_at = now
+        if self._ahead and self._timer is not None and self._timer_at - now < _SILENCE_S / 2:
+            # Put off in good time: to be called only to find that there was no silence costs a turn of the loop.
+            self._timer.cancel()
+            self._set_timer(now)
 
     def fill(self, give: Callable[[Sequence[Input]], list[tuple[int, Input]]]) -> None:
         """Send more inputs ahead, if the process is fast enough to need them.
@@ -127,7 +135,7 @@ class Lookahead:
         if not self._ahead:
             self._pool.ahead[self] = None
             if self._timer is None:
-                self._timer = self._host.call_at(self._heard_at + _SILENCE_S, self._look)
+                self._set_timer(self._heard_at)
         self._ahead[number] = input
 
     def take(self, number: int) -> Input | None:
@@ -168,9 +176,15 @@ class Lookahead:
         if not self._ahead:
             return
         now = self._host.now()
-        due = self._heard_at + _SILENCE_S
-        if now >= due:
-            self._service_s = max(self._service_s or 0.0, now - self._heard_at)
+        silence_s = now - self._heard_at
+        if silence_s >= _SILENCE_S:
+            self._service_s = max(self._service_s or 0.0, silence_s)
             self.ask_back()
-            due = now + _SILENCE_S
-        self._timer = self._host.call_at(due, self._look)
+            self._set_timer(now)
+        else:
+            self._set_timer(self._heard_at)
+
+    def _set_timer(self, begin: float) -> None:
+        """Have `_look` called when it has been silent since `begin` for too long."""
+        self._timer_at = begin + _SILENCE_S
+        self._timer = self._host.call_at(self._timer_at, self._look)

@@ -101,6 +101,13 @@ class Reassembly:
         """Whether nothing more will come: no further inputs, none in flight, no result waiting."""
         return self._exhausted and not self.in_flight and not self.waiting
 
+    @property
+    def awaited(self) -> int | None:
+        """The index of the one input whose outcome brings the map forward; None if any may."""
+        if self._ordered and self._exhausted and self._queue:
+            return self._queue[0].index
+        return None
+
     def room(self) -> int:
         """Return how many inputs may be started now."""
         if self._exhausted:

@@ -52,6 +52,25 @@ def test_ordered_results_come_in_input_order() -> None:
     assert machine.take() is None
 
 
+def test_once_nothing_more_starts_only_the_next_result_in_order_brings_a_map_forward() -> None:
+    machine = Reassembly(ordered=True, in_flight=3, buffered=3)
+    a, b = start(machine, 2)
+    # Any outcome makes room for a further input.
+    assert machine.awaited is None
+    machine.exhaust()
+    assert a.index == machine.awaited
+    finish(machine, b, a)
+    assert (a, b.index) == (machine.take(), machine.awaited)
+    assert (b, None) == (machine.take(), machine.awaited)
+
+
+def test_any_result_brings_an_unordered_map_forward() -> None:
+    machine = Reassembly(ordered=False, in_flight=3, buffered=3)
+    start(machine, 2)
+    machine.exhaust()
+    assert machine.awaited is None
+
+
 def test_unordered_results_come_as_they_finish() -> None:
     machine = Reassembly(ordered=False, in_flight=3, buffered=3)
     a, b, c = start(machine, 3)

@@ -16,6 +16,7 @@ import pytest
 
 import actorpool as modal
 from actorpool import _map
+from actorpool._host._thread_waits import ThreadSignal
 from tests.guards.counting import EAGER, INPUTS, CountingLoop, calls_counted, count_tasks, memory_counted
 
 WARM_UP = 200
@@ -38,6 +39,18 @@ async def suspended(x: int) -> int:
 
 @app.function(max_containers=8)
 def in_thread(x: int) -> int:
+    return x
+
+
+@app.function(max_containers=1)
+@modal.concurrent(max_inputs=100)
+async def backwards(x: int, gate: asyncio.Event, last: int) -> int:
+    """End a millisecond after the one before; the first one ends when all others have."""
+    if x == 0:
+        await gate.wait()
+    await asyncio.sleep(x / 1_000)
+    if x == last:
+        gate.set()
     return x
 
 
@@ -144,6 +157,26 @@ def test_a_map_from_another_thread_wakes_the_loop_for_many_inputs_at_once(
     # 4 to 12 wake-ups and about twice as many turns; how many depends on who is faster.
     assert wake_ups <= 200
     assert turns <= 500
+
+
+def test_who_waits_for_the_next_result_is_not_woken_by_those_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits = []
+
+    class Counted(ThreadSignal):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout)
+            return super().wait(timeout)
+
+    monkeypatch.setattr(_map, "ThreadSignal", Counted)
+    n = 20
+    with app.run():
+        assert list(range(n)) == list(
+            backwards.map(range(n), kwargs={"gate": asyncio.Event(), "last": n - 1})
+        )
+    # It was once for each result.
+    assert len(waits) <= 1
 
 
 def test_a_map_in_threads_leaves_the_loop_alone(engines: list[CountingLoop]) -> None:
