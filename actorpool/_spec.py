@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import asdict, evolve, frozen
 
-from actorpool._actors._identity import call_id_of, lend_ids
+from actorpool._actors._identity import call_name_of, lend_ids
 from actorpool._backends._workload import Workload
 from actorpool._core._batch import Batching
 from actorpool._core._config import (
@@ -341,7 +341,7 @@ class PoolSpec:
         pool = ProcessPool(
             self.workload,
             runtime.templates,
-            call_id_of,
+            call_name_of,
             lend_ids,
             partial(ServedCalls, runtime),
             runtime.block_warning_s,

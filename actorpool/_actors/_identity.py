@@ -4,6 +4,7 @@
 An id is recognised as one of this process's without a record of it: half of its digits are a number, the other
 half vouch for the number with a key that only this process has. So whoever gave out an id need not keep it, and
 nobody can guess another. A process container is lent the key and numbers of its own: its ids are this process's.
+It is told the first half of the id of a call whose id nobody has asked for, and makes the rest if code there does.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ __all__ = [
     "CallIdentity",
     "borrow_ids",
     "call_id_of",
+    "call_name_of",
     "identity_of",
     "input_id",
     "input_id_of",
@@ -49,15 +51,11 @@ class _Ids:
         self.key = os.urandom(16)
         self.numbers = count(_first)
 
-    def next(self) -> str:
-        number = f"{next(self.numbers) % _MOST:0{_DIGITS}x}"
-        return f"{_PREFIX}{number}{self.voucher(number)}"
-
     def voucher(self, number: str) -> str:
         # Here, because importing the package gives out no id.
-        from hashlib import blake2b
+        from actorpool._wire._vouchers import voucher
 
-        return blake2b(number.encode(), key=self.key, digest_size=_DIGITS // 2).hexdigest()
+        return voucher(number, self.key)
 
 
 _ids: Final = _Ids()
@@ -66,9 +64,11 @@ _ids: Final = _Ids()
 class CallIdentity:
     """The id of a function call, and who has seen its outcomes; the inputs of a map share one."""
 
-    __slots__ = ("__weakref__", "_observed", "_value", "handle")
+    __slots__ = ("__weakref__", "_name", "_observed", "_value", "handle")
 
     def __init__(self, handle: Callable[[], Any] | None = None, value: str | None = None) -> None:
+        # The first half of the id, which is all that a message needs to say; and the id.
+        self._name: str | None = None
         self._value: str | None = value
         self._observed: set[int] | None = None
         self.handle: Callable[[], Any] | None = handle
@@ -79,8 +79,15 @@ class CallIdentity:
         """The id: "fc-" and 24 hexadecimal digits."""
         with _naming:
             if self._value is None:
-                self._value = _ids.next()
+                name = self._named()
+                self._value = name + _ids.voucher(name.removeprefix(_PREFIX))
             return self._value
+
+    def _named(self) -> str:
+        """Return the first half of the id; the caller holds the lock."""
+        if self._name is None:
+            self._name = f"{_PREFIX}{next(_ids.numbers) % _MOST:0{_DIGITS}x}"
+        return self._name
 
     def observe(self, index: int) -> bool:
         """Note that the outcome of the input at `index` has been seen; return whether that is news."""
@@ -125,6 +132,17 @@ def identity_of(input: Input) -> CallIdentity:
 def call_id_of(input: Input) -> str:
     """Return the id of the function call that `input` belongs to."""
     return identity_of(input).value
+
+
+def call_name_of(input: Input) -> str:
+    """Return the id of the call that `input` belongs to or, if it was not asked for, its first half."""
+    if isinstance(input, Batch):
+        input = input.members[0]
+    with _naming:
+        identity: CallIdentity | None = input.identity
+        if identity is None:
+            identity = input.identity = CallIdentity()
+        return identity._value or identity._named()
 
 
 def input_id_of(input: Input) -> str:

@@ -62,7 +62,10 @@ class Interruptions:
             BaseException: Whatever `function` raises.
         """
         try:
-            self._begin(key)
+            call = _Call(threading.get_ident())
+            with self._lock:
+                self._by_thread[call.thread] = call
+                self._calls[key] = call
             return function()
         finally:
             while True:
@@ -103,12 +106,6 @@ class Interruptions:
                     call.wanted = False
                     call.asked = True
                     _ask(call.thread)
-
-    def _begin(self, key: Hashable) -> None:
-        call = _Call(threading.get_ident())
-        with self._lock:
-            self._by_thread[call.thread] = call
-            self._calls[key] = call
 
     def _end(self, key: Hashable) -> None:
         thread = threading.get_ident()

@@ -114,13 +114,12 @@ class Lookahead:
         if not inputs:
             return
         sent = give(inputs)
-        for number, input in sent:
-            self._sent(number, input)
-        gone = {input for _, input in sent}
-        left = tuple(input for input in inputs if input not in gone)
-        if left:
+        if sent:
+            self._sent(sent)
+        if len(sent) < len(inputs):
+            gone = {input for _, input in sent}
             # One of them fails when its turn comes, as an input that did not go ahead.
-            self._owner.give_back(left)
+            self._owner.give_back(tuple(input for input in inputs if input not in gone))
 
     def _wanted(self) -> int:
         """Return how many more are to go ahead now."""
@@ -131,12 +130,12 @@ class Lookahead:
         # Many at a time: half of them have been used up.
         return most - len(self._ahead) if 2 * len(self._ahead) <= most else 0
 
-    def _sent(self, number: int, input: Input) -> None:
+    def _sent(self, sent: list[tuple[int, Input]]) -> None:
         if not self._ahead:
             self._pool.ahead[self] = None
             if self._timer is None:
                 self._set_timer(self._heard_at)
-        self._ahead[number] = input
+        self._ahead.update(sent)
 
     def take(self, number: int) -> Input | None:
         """Forget an input, which has begun or was cancelled; None if it did not go ahead."""

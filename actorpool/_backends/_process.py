@@ -157,7 +157,7 @@ class ProcessContainer:
         ours.setblocking(False)
         with theirs:
             self._connection = Connection(ours, self._wake)
-            self._served = self._pool.serve(self._connection.post, self._inputs.running)
+            self._served = self._pool.serve(self._post, self._inputs.running)
             self._watch = open_socket_watch(self._host, ours, self._readable, self._flush)
             # It is there when the process comes to read.
             self._connection.post(start)
@@ -193,22 +193,26 @@ class ProcessContainer:
     # -- any thread --------------------------------------------------------------------------------------
 
     def _post(self, message: wire.Message) -> None:
-        if self._connection is not None:
-            self._connection.post(message)
+        connection = self._connection
+        if connection is None:
+            return
+        if not self._inputs.alone or self._turn == threading.get_ident():
+            connection.post(message)
+            return
+        # Somebody waits for this one input: it goes without waking the loop for it.
+        bridge = self._host.bridge
+        bridge.check_open()
+        try:
+            if connection.post_now(message):
+                return
+        except ConnectionClosed:
+            # What it had to say can still be read, and then its end.
+            return
+        bridge.post(ProcessContainer._flush, self)
 
     def _wake(self) -> None:
-        if self._turn == threading.get_ident():
-            return
-        bridge = self._host.bridge
-        if self._inputs.alone and self._connection is not None:
-            # Somebody waits for this one input: it goes without waking the loop for it.
-            bridge.check_open()
-            try:
-                if self._connection.flush():
-                    return
-            except ConnectionClosed:
-                return
-        bridge.post(ProcessContainer._flush, self)
+        if self._turn != threading.get_ident():
+            self._host.bridge.post(ProcessContainer._flush, self)
 
     # -- the host's thread -----------------------------------------------------------------------
 
@@ -236,20 +240,18 @@ class ProcessContainer:
         ended = 0
         for message in messages:
             ended += self._receive(message)
-        self._turn = 0
         if ended:
             self._after_ends(ended)
+        self._turn = 0
         if self._connection.pending_bytes:
             self._flush()
 
     def _after_ends(self, ended: int) -> None:
-        self._turn = threading.get_ident()
         if self._pool.looks_ahead:
             self._inputs.ahead.measure(ended)
             if self._inputs.running and not self._stopping and not self._ending.doomed:
                 self._inputs.fill()
-        self._turn = 0
-        if self._ending.overdue:
+        if self._ending.interrupted and self._ending.overdue:
             self._advance()
         if self._pool.max_memory is not None and self._weight.due(self._host.now()):
             self._weigh()

@@ -43,8 +43,8 @@ class LineWriter(io.TextIOBase):
         self._stream = stream
         self._post = post
         self._interruptions = interruptions
-        # {thread: what it has written of a line}
-        self._parts: dict[int, str] = {}
+        self.parts: dict[int, str] = {}
+        """{thread: what it has written of a line}"""
         self.buffer: io.BufferedIOBase = _Bytes(self)
 
     @property
@@ -77,23 +77,23 @@ class LineWriter(io.TextIOBase):
 
     def finish_line(self, thread: int) -> None:
         """Post what `thread` has left unfinished."""
-        part = self._parts.pop(thread, None)
+        part = self.parts.pop(thread, None)
         if part is not None:
             self._post(Output(self._stream, part))
 
     def finish(self) -> None:
         """Post what anybody has left unfinished."""
-        for thread in list(self._parts):
+        for thread in list(self.parts):
             self.finish_line(thread)
 
     def _write(self, text: str) -> None:
         thread = threading.get_ident()
-        *lines, rest = (self._parts.pop(thread, "") + text).split("\n")
+        *lines, rest = (self.parts.pop(thread, "") + text).split("\n")
         while len(rest) > _LONGEST_LINE:
             lines.append(rest[:_LONGEST_LINE])
             rest = rest[_LONGEST_LINE:]
         if rest:
-            self._parts[thread] = rest
+            self.parts[thread] = rest
         for line in lines:
             self._post(Output(self._stream, line))
 

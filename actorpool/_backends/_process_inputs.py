@@ -14,8 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actorpool._core._input import CANCELLED, FAILED, PENDING, RUNNING, Input
-from actorpool._wire._batches import LARGEST, batch, pack_plain
-from actorpool._wire._codec import HELD_ABOVE, Held, encode_arguments, is_big
+from actorpool._wire._batches import batch, pack_arguments
+from actorpool._wire._codec import HELD_ABOVE, Held, encode_arguments
 from actorpool._wire._faults import EncodeError, WireError
 from actorpool._wire._messages import Credit, Ended, Item, Message
 from actorpool.exception import InvalidError
@@ -88,19 +88,14 @@ class ProcessInputs:
         """Run an input, which has its slot; see `ContainerBackend.send`."""
         following: Input | None = input
         while following is not None:
-            if self._begun(following):
+            number = following.handle
+            # This look is for any thread; what went ahead takes its slot on the host's.
+            if number is not None and number in self.ahead:
+                # The process has it already.
+                self.ahead.take(number)
+                self.running[number] = following
                 return
             following = self._hand_over(following)
-
-    def _begun(self, input: Input) -> bool:
-        """Take note that an input has its slot; return whether the process had it already."""
-        number = input.handle
-        # This look is for any thread; what went ahead takes its slot on the host's.
-        if number is None or number not in self.ahead:
-            return False
-        self.ahead.take(number)
-        self.running[number] = input
-        return True
 
     def _hand_over(self, input: Input) -> Input | None:
         """Queue an input's message; return the one that takes its slot if it failed at that."""
@@ -115,7 +110,8 @@ class ProcessInputs:
         try:
             values = (
                 encode_arguments(args, kwargs or {}, share_above=HELD_ABOVE, share=Held),
-                pack_context(context),
+                # Most have no variable.
+                pack_context(context) if context else None,
             )
             self._host.hold()
             with self._order:
@@ -158,9 +154,7 @@ class ProcessInputs:
                 args, kwargs, context = input.args, input.kwargs, input.context
                 if input.state != PENDING:
                     continue
-                packed = (
-                    None if any(is_big(arg, LARGEST) for arg in args) else pack_plain([*args, kwargs or {}])
-                )
+                packed = pack_arguments(args, kwargs or {})
                 number = next(self._numbers)
                 if packed is None:
                     group.send()
@@ -190,7 +184,7 @@ class ProcessInputs:
             if self.ahead.take(number) is not None:
                 self._release(number)  # cancelled before it began
             return
-        feed = self._feeds.get(number)
+        feed = self._feeds.get(number) if self._feeds else None
         failure = None if feed is None else feed.failure
         self._release(number)
         self._follow(self._complete(input, *(outcome_of(message) if failure is None else (FAILED, failure))))
@@ -239,7 +233,7 @@ class ProcessInputs:
         """Run what takes a slot that an input has left."""
         if following is not None:
             self.send(following)
-        else:
+        elif self._pool.ahead:
             # There is a slot for what others have not begun.
             for lookahead in list(self._pool.ahead):
                 lookahead.ask_back()
@@ -271,7 +265,8 @@ class ProcessInputs:
     def _release(self, number: int) -> None:
         if self._feeds:
             self._feeds.pop(number, None)
-        self._ending.returned(number)
+        if self._ending.interrupted:
+            self._ending.returned(number)
         self._host.release()
 
 
@@ -298,7 +293,8 @@ class _Group:
             self.send()
             self._first = number, input
             if context is not self._context:
-                self._context, self._variables = context, pack_context(context)
+                self._context = context
+                self._variables = pack_context(context) if context else None
         self._packed.append(packed)
         self._next = number + 1, index + 1, input.target, input.identity, input.attempt
 

@@ -115,7 +115,7 @@ class ProcessPool:
         "_packed",
         "_templates",
         "ahead",
-        "call_id_of",
+        "call_name_of",
         "lend_ids",
         "looks_ahead",
         "max_memory",
@@ -127,7 +127,7 @@ class ProcessPool:
         self,
         workload: Workload,
         templates: Callable[[], Templates],
-        call_id_of: Callable[[Input], str],
+        call_name_of: Callable[[Input], str],
         lend_ids: Callable[[], tuple[bytes, int]],
         serve: Callable[[Callable[[Message], None], Mapping[int, Input]], Served],
         block_warning_s: float | None,
@@ -136,8 +136,8 @@ class ProcessPool:
         self.max_memory: int | None = None if recycle.memory_mib is None else recycle.memory_mib * 2**20
         """Bytes of memory above which a container is replaced; None for any number."""
         self.workload: Workload = workload
-        self.call_id_of: Callable[[Input], str] = call_id_of
-        """Returns the id of the call that an input belongs to."""
+        self.call_name_of: Callable[[Input], str] = call_name_of
+        """Returns the name of the call that an input belongs to: its id, or what its key makes the id from."""
         self.lend_ids: Callable[[], tuple[bytes, int]] = lend_ids
         """Returns what a container makes ids of calls from."""
         self.serve: Callable[[Callable[[Message], None], Mapping[int, Input]], Served] = serve
@@ -166,7 +166,7 @@ class ProcessPool:
             self._numbers[input.target],
             arguments,
             context,
-            self.call_id_of(input),
+            self.call_name_of(input),
             input.index,
             input.attempt,
             None if stream is None else stream.bound,
@@ -179,7 +179,7 @@ class ProcessPool:
             self._numbers[input.target],
             arguments,
             context,
-            self.call_id_of(input),
+            self.call_name_of(input),
             input.index,
             input.attempt,
         )

@@ -252,7 +252,9 @@ class _Worker:
             record.handle = Place(message.name)
             record.move(Phase.READY)
             host = current_host()
-            inputs = WorkerInputs(self._socket, self._interruptions, self._writers, workload, record)
+            inputs = WorkerInputs(
+                self._socket, self._interruptions, self._writers, workload, record, self.ids[0]
+            )
             watch = open_watch(
                 host,
                 message.block_warning_s,

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
 from actorpool._host._context import current_input
+from actorpool._wire._vouchers import id_of
 
 from ._local import LocalContainer
 
@@ -19,11 +21,25 @@ if TYPE_CHECKING:
 __all__ = ["CallName", "InterruptibleContainer", "Place"]
 
 
-@frozen
 class CallName:
-    """The id of the call that an input belongs to, as `actorpool.context` reads it."""
+    """The call that an input belongs to, as `actorpool.context` and the calls of its code know it.
 
-    value: str
+    Args:
+        said: What the message said of it: its id, or the first half of that.
+        key: What the other half is made with.
+    """
+
+    # By hand: one is made for each call.
+    __slots__ = ("_key", "_said")
+
+    def __init__(self, said: str, key: bytes) -> None:
+        self._said = said
+        self._key = key
+
+    @property
+    def value(self) -> str:
+        """The id."""
+        return id_of(self._said, self._key)
 
 
 @frozen
@@ -51,6 +67,6 @@ class InterruptibleContainer(LocalContainer):
 
 def _interruptible(call: Callable[..., Any], interruptions: Interruptions) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
-        return interruptions.run(current_input.get(), lambda: call(*args, **kwargs))
+        return interruptions.run(current_input.get(), partial(call, *args, **kwargs))
 
     return run

@@ -8,6 +8,7 @@ ends and on whatever thread. Its result leaves from the thread that made it; tha
 from __future__ import annotations
 
 import threading
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -29,7 +30,6 @@ from ._worker_slots import Batched, WorkerSlots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from contextvars import Context
 
     from actorpool._core._container import Container
 
@@ -51,6 +51,8 @@ class WorkerInputs:
     _writers: tuple[LineWriter, ...]
     _workload: Workload
     _record: Container
+    # What ids of calls are made with.
+    _key: bytes
     container: InterruptibleContainer = field(init=False)
     """What runs them; set before the first one comes."""
     _slots: WorkerSlots = field(init=False)
@@ -133,7 +135,8 @@ class WorkerInputs:
         if thread != self._socket.thread:
             # The next input of this thread begins on a line of its own.
             for writer in self._writers:
-                writer.finish_line(thread)
+                if writer.parts:
+                    writer.finish_line(thread)
         number = self._numbers.pop(input)
         self._inputs.pop(number, None)
         self._record.inputs.pop(input, None)
@@ -141,7 +144,8 @@ class WorkerInputs:
         following = self._slots.take()
         if state != SUCCEEDED:
             self._tell_failure(number, input, state, value)
-        elif not self._hold(number, value, following):
+        elif (following is None and not self._results.parts) or not self._hold(number, value, following):
+            # Alone, as is usual for the result of a single call.
             self._tell_result(number, input, value)
         return self._next(following)
 
@@ -173,11 +177,11 @@ class WorkerInputs:
             input = self._input_of(arrival)
         else:
             args, kwargs = decode_arguments(arrival.arguments)
-            context = unpack_context(arrival.context)
+            context = Context() if arrival.context is None else unpack_context(arrival.context)
             target = self._workload.targets[arrival.target]
             input = Input(target, args, kwargs or None, context, index=arrival.index)
             input.attempt = arrival.attempt
-            input.identity = CallName(arrival.call_id)
+            input.identity = CallName(arrival.call_id, self._key)
             if arrival.credit is not None:
                 say, shielded = self._socket.say, self._interruptions.shielded
                 input.stream = WireStream(number, arrival.credit, say, shielded)
@@ -192,7 +196,7 @@ class WorkerInputs:
         shared = self._shared
         if shared is None or shared[0] is not runs:
             # Whoever runs an input has a copy of the context for it.
-            shared = self._shared = runs, unpack_context(runs.context), CallName(runs.call_id)
+            shared = self._shared = runs, unpack_context(runs.context), CallName(runs.call_id, self._key)
         index = runs.index + arrival.number - runs.number
         target = self._workload.targets[runs.target]
         input = Input(target, arrival.args, arrival.kwargs or None, shared[1], index=index)
@@ -204,9 +208,6 @@ class WorkerInputs:
 
     def _hold(self, number: int, value: Any, following: Run | Batched | None) -> bool:
         """Have the result share a write with others; return False if it has to go alone."""
-        if following is None and not self._results:
-            # The usual end of a single call.
-            return False
         if not self._results.keep(number, value):
             return False
         if following is None or self._results.due:
@@ -231,12 +232,17 @@ class WorkerInputs:
 
     def _end(self, message: Ended) -> None:
         """Say it after what was held back and, unless this is the loop's thread, return when it is written."""
-        self._results.release()
-        self._socket.post(message)
-        self._write()
+        if self._results.parts:
+            self._results.release()
+        written = self._socket.post(message)
+        if not written or self._results.noted:
+            self._see_written()
 
     def _write(self) -> None:
         self._results.release()
+        self._see_written()
+
+    def _see_written(self) -> None:
         if threading.get_ident() != self._socket.thread:
             # What follows here begins when the parent can know of it.
             self._socket.write_all()

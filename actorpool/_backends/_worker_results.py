@@ -32,6 +32,8 @@ __all__ = ["HeldResults"]
 # `python -m benchmarks --only 'process-*'`.
 _HOLD_S: Final = 0.002
 _JOURNAL_BYTES: Final = 1 << 16
+# The header of a number of eight bytes.
+_NUMBER: Final = b"\xcf"
 
 
 @define(eq=False)
@@ -50,27 +52,27 @@ class HeldResults:
     # None when there can be none; made for the first result.
     _journal: Journal | None = field(default=None, init=False)
     _asked: bool = field(default=False, init=False)
-    # Numbers and results by turns, packed.
-    _parts: list[bytes] = field(factory=list, init=False)
+    parts: list[bytes] = field(factory=list, init=False)
+    """What is held: numbers and results by turns, packed."""
+    noted: bool = field(default=False, init=False)
+    """Whether the journal has anything in it."""
     _since: float = field(default=0.0, init=False)
-
-    def __len__(self) -> int:
-        return len(self._parts) // 2
 
     def keep(self, number: int, value: Any) -> bool:
         """Hold back the result of input `number`; return False if it has to go alone."""
         packed = pack_plain(value)
-        named = pack_plain(number)
-        if packed is None or named is None:
+        if packed is None:
             return False
+        named = _NUMBER + number.to_bytes(8, "big")
         with self._lock:
             if not self._asked:
                 self._make_journal()
             if self._journal is None or not self._journal.put(named + packed):
                 return False
-            if not self._parts:
+            self.noted = True
+            if not self.parts:
                 self._since = time.monotonic()
-            self._parts += (named, packed)
+            self.parts += (named, packed)
             return True
 
     @property
@@ -80,9 +82,9 @@ class HeldResults:
 
     def release(self) -> None:
         """Queue what is held; it comes before what is queued next."""
-        if self._parts:
+        if self.parts:
             with self._lock:
-                parts, self._parts = self._parts, []
+                parts, self.parts = self.parts, []
                 if parts:
                     self._post(Ends(batch(parts)))
 
@@ -90,8 +92,9 @@ class HeldResults:
         """Take note that all that was queued seems to have been written: the journal may begin anew."""
         with self._lock:
             # Another thread may have been faster with its next result.
-            if self._journal is not None and not self._parts and not self._pending_bytes():
+            if self._journal is not None and not self.parts and not self._pending_bytes():
                 self._journal.clear()
+                self.noted = False
 
     def _make_journal(self) -> None:
         self._asked = True

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
 
-from actorpool._wire._connection import Connection
+from actorpool._wire._connection import Connection, ConnectionClosed
 from actorpool._wire._faults import WireError
 
 from ._worker_turns import Turns
@@ -84,22 +84,32 @@ class WorkerSocket:
             os._exit(0)
         finally:
             self._busy.discard(thread)
-            self._post_late()
+            if self._late:
+                self._post_late()
 
-    def post(self, message: Message) -> None:
-        """Say `message`. Never blocks. Threads: any."""
+    def post(self, message: Message) -> bool:
+        """Say `message`; return whether it is written. Never blocks. Threads: any."""
         thread = threading.get_ident()
         if thread in self._busy:
             self._late.append(message)
-            return
+            return False
         self._busy.add(thread)
+        written = False
         try:
-            self._connection.post(message)
+            if thread == self.thread:
+                self._connection.post(message)
+            else:
+                written = self._connection.post_now(message)
+                if not written:
+                    self._loop.call_soon_threadsafe(self._flush)
+        except ConnectionClosed:
+            # What the parent said before its end does not matter any more.
+            os._exit(0)
         finally:
             self._busy.discard(thread)
-        if thread != self.thread:
-            self.write()
-        self._post_late()
+        if self._late:
+            self._post_late()
+        return written
 
     def write(self) -> bool:
         """Write what the socket takes; return whether that is all. Threads: any, for the connection has a lock."""

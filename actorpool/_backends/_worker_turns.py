@@ -126,8 +126,9 @@ class Turns:
             ready = waiting.poll()
             with self._lock:
                 self._idle = False
-                if any(descriptor == self._bell for descriptor, _ in ready):
-                    os.eventfd_read(self._bell)
+                for descriptor, _ in ready:
+                    if descriptor == self._bell:
+                        os.eventfd_read(self._bell)
                 messages = self._read() if self._ours else []
                 begin, self._left[len(self._left) :] = self._enter(messages)
                 self._kept = self._kept or bool(self._left)

@@ -56,7 +56,17 @@ class Ending:
         kill_s: How long it may take to be gone after SIGKILL, in seconds.
     """
 
-    __slots__ = ("_ask_s", "_deadlines", "_grace_s", "_kill_s", "_overdue", "_phase", "_until")
+    __slots__ = (
+        "_ask_s",
+        "_deadlines",
+        "_grace_s",
+        "_kill_s",
+        "_overdue",
+        "_phase",
+        "_until",
+        "doomed",
+        "interrupted",
+    )
 
     def __init__(self, grace_s: float, *, ask_s: float, kill_s: float) -> None:
         self._grace_s = grace_s
@@ -68,14 +78,14 @@ class Ending:
         self._overdue: set[int] = set()
         # When the present step is over.
         self._until = inf
+        # Plain attributes, as these are asked for every input.
+        self.doomed: bool = False
+        """Whether it is to be given nothing: it ends, or has ended."""
+        self.interrupted: bool = False
+        """Whether there is interrupted work in it that has not returned."""
 
     def __repr__(self) -> str:
         return f"<Ending {self._phase.name.lower()} overdue={len(self._overdue)}>"
-
-    @property
-    def doomed(self) -> bool:
-        """Whether it is to be given nothing: it ends, or has ended."""
-        return self._phase >= _Phase.ASKED
 
     @property
     def overdue(self) -> bool:
@@ -91,11 +101,13 @@ class Ending:
     def interrupt(self, number: int, now: float) -> None:
         """Note that input `number` was interrupted; its grace period begins, unless it has begun before."""
         self._deadlines.setdefault(number, now + self._grace_s)
+        self.interrupted = True
 
     def returned(self, number: int) -> None:
         """Note that input `number` is over."""
         self._deadlines.pop(number, None)
         self._overdue.discard(number)
+        self.interrupted = bool(self._deadlines or self._overdue)
 
     def stop(self, now: float, *, hooks: bool) -> list[Step]:
         """Begin the end that its owner wants; `hooks`: whether there is a process that is ready, to be asked."""
@@ -112,6 +124,7 @@ class Ending:
     def gone(self) -> None:
         """Note that it has ended."""
         self._phase = _Phase.GONE
+        self.doomed = True
         self._until = inf
 
     def advance(self, now: float, running: int) -> list[Step]:
@@ -131,7 +144,9 @@ class Ending:
         return steps
 
     def _go(self, phase: _Phase, now: float) -> Step:
+        # All of these steps are towards its end.
         self._phase = phase
+        self.doomed = True
         step, seconds = {
             _Phase.ASKED: (Step.ASK, self._ask_s),
             _Phase.TERMINATED: (Step.TERMINATE, self._grace_s),

@@ -130,7 +130,10 @@ class AsyncioBridge(Inbox):
         return loop
 
     def check_open(self) -> None:
-        self._open_loop()
+        # Asked for each input of a process: without a further call in between.
+        loop = self._loop()
+        if loop is None or loop.is_closed():
+            self._open_loop()
 
     def _wake_loop(self) -> None:
         loop = self._open_loop()

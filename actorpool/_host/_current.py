@@ -62,7 +62,7 @@ def current_bridge() -> Bridge | None:
     # A trio run that is the guest of an asyncio loop has tasks during which that loop is "running" as well.
     if loop is not None and not ("trio.lowlevel" in sys.modules and _trio_says("in_trio_task")):
         return _bridges.get(ref(loop)) or bridge_of(loop)
-    if _trio_says("in_trio_run"):
+    if "trio.lowlevel" in sys.modules and _trio_says("in_trio_run"):
         return _trio_lookup()().bridge
     return None
 

@@ -27,7 +27,11 @@ class ThreadWaiter:
         if self._notified:
             return
         self._notified = True
-        _release(self._lock)
+        try:
+            self._lock.release()
+        except RuntimeError:
+            # Another notifier released it first.
+            return
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until notified, at most `timeout` seconds; return whether notified.
@@ -36,7 +40,7 @@ class ThreadWaiter:
         """
         if self._notified:
             return True
-        if not self._lock.acquire(timeout=_lock_timeout(timeout)):
+        if not self._lock.acquire(timeout=-1 if timeout is None else _lock_timeout(timeout)):
             return self._notified
         # Left open for others who wait on the same object.
         _release(self._lock)
@@ -63,7 +67,7 @@ class ThreadSignal:
 
         A KeyboardInterrupt gets through and consumes nothing.
         """
-        return self._lock.acquire(timeout=_lock_timeout(timeout))
+        return self._lock.acquire(timeout=-1 if timeout is None else _lock_timeout(timeout))
 
 
 def _release(lock: threading.Lock) -> None:
@@ -74,5 +78,5 @@ def _release(lock: threading.Lock) -> None:
         pass
 
 
-def _lock_timeout(timeout: float | None) -> float:
-    return -1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)
+def _lock_timeout(timeout: float) -> float:
+    return min(max(timeout, 0.0), threading.TIMEOUT_MAX)

@@ -14,14 +14,14 @@ import msgpack
 from msgpack import ExtType
 
 from ._blobs import Payload
-from ._codec import decode, holds_bytes, is_big
+from ._codec import BYTES, decode, holds_bytes, is_big
 from ._faults import WireError
 from ._natives import TAG, TUPLE, WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["LARGEST", "batch", "batch_of", "pack_plain", "values_of"]
+__all__ = ["LARGEST", "batch", "batch_of", "pack_arguments", "pack_plain", "values_of"]
 
 LARGEST: Final = 4_096
 """Longest packed value that is put into a batch, in bytes (inclusive)."""
@@ -29,7 +29,7 @@ LARGEST: Final = 4_096
 
 def pack_plain(value: object) -> bytes | None:
     """Pack `value` for a batch; return None if it has to travel alone. Threads: any."""
-    if is_big(value, LARGEST):
+    if type(value) in BYTES and is_big(value, LARGEST):
         return None
     try:
         packer = _idle.pop()
@@ -47,6 +47,14 @@ def pack_plain(value: object) -> bytes | None:
     if (0xC4 in packed or 0xC5 in packed) and holds_bytes(value, LARGEST):
         return None
     return packed
+
+
+def pack_arguments(args: tuple[object, ...], kwargs: dict[str, object]) -> bytes | None:
+    """Pack arguments for a batch, as `_codec.encode_arguments` has them; as `pack_plain`."""
+    for value in args:
+        if type(value) in BYTES and is_big(value, LARGEST):
+            return None
+    return pack_plain([*args, kwargs])
 
 
 def batch(packed: Sequence[bytes]) -> Payload:

@@ -25,7 +25,7 @@ from ._faults import WireError
 from ._messages import ENDED_STATES, VERSION, Memory, Message, Ring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ._memory import RingReader
 
@@ -118,7 +118,7 @@ class _Packer:
 
     def pack(self, message: Message, place: Place | None) -> tuple[bytes, tuple[Blob, ...]]:
         self._place = place
-        body = self._pack(_LAYOUTS[message.KIND].values(message))
+        body = self._pack([*_LAYOUTS[message.KIND].values(message)])
         if not self._blobs:
             return body, ()
         blobs = tuple(self._blobs)
@@ -145,7 +145,7 @@ class _Packer:
 class _Layout:
     """How the fields of one kind of message are written, read and checked."""
 
-    __slots__ = ("_checks", "_getter", "_maybes", "_numbers", "_payloads", "_shared", "_type", "_types")
+    __slots__ = ("_checks", "_maybes", "_numbers", "_payloads", "_shared", "_type", "_types", "values")
 
     def __init__(self, kind: type[Message]) -> None:
         self._type = kind
@@ -161,13 +161,10 @@ class _Layout:
         self._maybes = tuple(
             at for at, name in enumerate(annotations) if name in ("int | None", "float | None")
         )
-        self._getter = attrgetter(*names) if names else None
-
-    def values(self, message: Message) -> list[object]:
-        if self._getter is None:
-            return [message.KIND]
-        values = self._getter(message)
-        return [message.KIND, *values] if type(values) is tuple else [message.KIND, values]
+        self.values: Callable[[Message], Iterable[object]] = (
+            attrgetter("KIND", *names) if names else lambda _: (kind.KIND,)
+        )
+        """Returns what a message is packed as."""
 
     def message(self, values: list[Any], waiting: deque[Blob], ring: RingReader | None) -> Message:
         name = self._type.__name__

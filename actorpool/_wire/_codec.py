@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     Content = bytes | bytearray | memoryview
 
 __all__ = [
+    "BYTES",
     "HELD_ABOVE",
     "SHARE_ABOVE",
     "Blob",
@@ -53,6 +54,8 @@ __all__ = [
     "is_big",
 ]
 
+BYTES: Final = frozenset({bytes, bytearray})
+"""The types of what may be big."""
 SHARE_ABOVE: Final = 1 << 17
 """Longest bytes that travel through the socket, unless told otherwise (inclusive)."""
 HELD_ABOVE: Final = 1 << 14
@@ -79,7 +82,8 @@ def encode(
 
     Threads: Any.
     """
-    return _encode(value, share_above, share, is_big(value, share_above), False, name)
+    big = type(value) in BYTES and is_big(value, share_above)
+    return _encode(value, share_above, share, big, False, name)
 
 
 def encode_arguments(
@@ -95,7 +99,7 @@ def encode_arguments(
     """
     big = False
     for value in args:
-        if is_big(value, share_above):
+        if type(value) in BYTES and is_big(value, share_above):
             big = True
     # One list, and no tuple, which msgpack would ask us about.
     return _encode([*args, kwargs], share_above, share, big, True, "the arguments")
@@ -136,9 +140,11 @@ def _malformed(error: Exception) -> WireError:
 
 
 def is_big(value: Any, share_above: int) -> bool:
-    """Whether the value is to be replaced by a reference at once, rather than after it was packed for nothing."""
-    kind = type(value)
-    return (kind is bytes or kind is bytearray) and len(value) > share_above
+    """Whether the value is to be replaced by a reference at once, rather than after it was packed for nothing.
+
+    On the path of every value, whoever asks looks first whether it is of one of the types of `BYTES`.
+    """
+    return type(value) in BYTES and len(value) > share_above
 
 
 def _encode(
@@ -162,7 +168,6 @@ def _encode(
         raise EncodeError(
             f"{path} cannot be sent to another process: {_reason(cause)}", path=path, cause=cause
         ) from cause
-    encoder.reset()
     if encoder.packed <= _KEPT_BYTES and len(_idle) < _KEPT_ENCODERS:
         _idle.append(encoder)
     return payload
@@ -210,7 +215,9 @@ class _Encoder:
         self.packed = len(tree)
         if not self._objects and not self._blobs and len(tree) <= share_above:
             return Payload(tree)
-        return self._envelope(tree)
+        payload = self._envelope(tree)
+        self.reset()
+        return payload
 
     def _default(self, value: object) -> object:
         kind = type(value)

@@ -7,7 +7,7 @@ the first byte of the frame that counts them; so they are there no later than it
 A connection has an owner, which waits for the socket and calls `read` and `flush` on its thread, and any number of
 threads that post. `post` calls `wake` when the owner has nothing left to flush, once; from then on the owner flushes,
 at the latest whenever the socket is writable, until `flush` says that nothing is left. So a burst of messages costs
-one wake-up and few writes.
+one wake-up and few writes. A thread with a message that somebody waits for writes it itself, with `post_now`.
 
 What a peer may claim is bounded: a length is checked when its four bytes are there; a buffer grows with what has
 come, never to what was announced; descriptors that no frame counts are an error. After garbage nothing further is
@@ -62,7 +62,7 @@ class Connection:
             it must not block.
         max_frame: Longest body of a frame in either direction, in bytes (inclusive).
 
-    Threads: `post`, `close` and `pending_bytes` are for any thread; `read` and `flush` for the owner's alone.
+    Threads: all but `read` is for any thread; that is for one at a time.
     """
 
     __slots__ = (
@@ -145,6 +145,44 @@ class Connection:
         if not woken:
             self._wake()
 
+    def post_now(self, message: Message) -> bool:
+        """Queue a message and write as much as the socket takes; `wake` is not called.
+
+        Returns:
+            Whether nothing is left. If something is, the owner is to be told to flush.
+
+        Raises:
+            WireError: As `post`.
+            ConnectionClosed: As `flush`.
+        """
+        try:
+            body, blobs = pack(message)
+        except NoPlaceError:
+            with self._placing:
+                self._enqueue(message, *pack(message, self._place))
+            return self.flush()
+        size = len(body)
+        if not blobs and size <= _JOINED_BYTES and size <= self._max_frame:
+            with self._io:
+                # What this thread has posted before is seen here; what others post just now may follow.
+                if not (self._queue or self._unsent or self._closed):
+                    frame = size.to_bytes(4, "big") + body
+                    try:
+                        count = self._sock.send(frame)
+                    except (BlockingIOError, InterruptedError):
+                        count = 0
+                    except OSError as error:
+                        raise _gone(error) from None
+                    if count == len(frame):
+                        return True
+                    self._unsent = memoryview(frame)[count:]
+                    with self._lock:
+                        self._pending_bytes += len(self._unsent)
+                        self._woken = True
+                    return False
+        self._enqueue(message, body, blobs)
+        return self.flush()
+
     def _enqueue(self, message: Message, body: bytes, blobs: tuple[Blob, ...]) -> bool:
         """Queue a frame; return whether somebody was told to flush."""
         size = len(body)
@@ -209,11 +247,14 @@ class Connection:
                     self._unsent = self._unsent[count:]
                     with self._lock:
                         self._pending_bytes -= count
+                        if not self._unsent and not self._queue:
+                            self._woken = False
+                            return True
                     written += count
             except (BlockingIOError, InterruptedError):
                 pass
             except OSError as error:
-                raise ConnectionClosed(f"the other end of the connection is closed: {error}") from None
+                raise _gone(error) from None
         return False
 
     def _next_batch(self) -> tuple[Blob, ...] | None:
@@ -262,7 +303,12 @@ class Connection:
                 try:
                     while total < _READ_BYTES and (count := self._receive()):
                         total += count
-                        self._take(count, messages)
+                        if self._buffer:
+                            self._take_more(count, messages)
+                        elif (done := self._frames(self._chunk[:count], messages)) < count:
+                            self._buffer += self._chunk[done:count]
+                        if self._blobs and not self._buffer:
+                            raise WireError(f"{len(self._blobs)} descriptors came that no frame names")
                         # Short means empty, for the present; but a read also ends after descriptors.
                         if count < len(self._chunk) and not self._buffer and not self._cut:
                             break
@@ -311,18 +357,12 @@ class Connection:
         if len(self._blobs) > _MAX_FDS:
             raise WireError(f"{len(self._blobs)} descriptors came, more than a frame can have")
 
-    def _take(self, count: int, messages: list[Message]) -> None:
+    def _take_more(self, count: int, messages: list[Message]) -> None:
         """Take the complete frames from what is buffered and what has come."""
-        if self._buffer:
-            self._buffer += self._chunk[:count]
-            with memoryview(self._buffer) as view:
-                done = self._frames(view, messages)
-            del self._buffer[:done]
-        else:
-            done = self._frames(self._chunk[:count], messages)
-            self._buffer += self._chunk[done:count]
-        if self._blobs and not self._buffer:
-            raise WireError(f"{len(self._blobs)} descriptors came that no frame names")
+        self._buffer += self._chunk[:count]
+        with memoryview(self._buffer) as view:
+            done = self._frames(view, messages)
+        del self._buffer[:done]
 
     def _frames(self, view: memoryview, messages: list[Message]) -> int:
         at, size = 0, len(view)
@@ -371,6 +411,10 @@ class Connection:
             self._blobs.clear()
             self._buffer = bytearray()
             self._sock.close()
+
+
+def _gone(error: OSError) -> ConnectionClosed:
+    return ConnectionClosed(f"the other end of the connection is closed: {error}")
 
 
 # Numbers, whose operators are not written in Python.

@@ -88,6 +88,7 @@ class Run:
     context: Payload | None
     """Context variables of the caller's."""
     call_id: str
+    """The id of its call, or the first half of that, which with the key that was lent makes the id."""
     index: int
     attempt: int
     credit: int | None

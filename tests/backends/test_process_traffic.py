@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How often a map over a process asks the system to read and to write: guards of its cost that need no clock."""
+"""What a map over a process and a call ask of the system, and what a call takes: guards that need no clock."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 import actorpool
 from actorpool._backends import _lookahead, _process
 from actorpool._wire._connection import Connection
+from tests.guards.counting import calls_counted
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 
@@ -60,12 +61,13 @@ def test_a_map_over_a_process_writes_many_inputs_at_a_time(calls: Counter[str]) 
         assert list(range(n)) == list(no_op.map(range(n)))
         written, read = calls["send"] + calls["sendmsg"], calls["recvmsg_into"]
 
-    assert written <= n / 10, calls
+    # Counted: 15 and 17.
+    assert written <= n / 50, calls
     # While there is more to do, results share a write; a turn of the loop reads all that have come.
-    assert read <= n / 10, calls
+    assert read <= n / 50, calls
 
 
-def test_one_call_is_one_write_and_few_reads(calls: Counter[str]) -> None:
+def test_one_call_is_one_write_and_one_read(calls: Counter[str]) -> None:
     with app.run():
         assert 1 == no_op.remote(1)
         calls.clear()
@@ -74,4 +76,17 @@ def test_one_call_is_one_write_and_few_reads(calls: Counter[str]) -> None:
         written, read = calls["send"] + calls["sendmsg"], calls["recvmsg_into"]
 
     assert 100 == written, calls
-    assert read <= 200, calls
+    assert read <= 110, calls
+
+
+def test_one_call_takes_so_many_function_calls_of_its_callers_thread() -> None:
+    n = 100
+    with app.run():
+        for x in range(n):
+            assert x == no_op.remote(x)
+        with calls_counted() as counted:
+            for x in range(n):
+                no_op.remote(x)
+    # Counted: 38.0 and 39.0; it was 53 and 48.
+    assert counted.python / n <= 38.7
+    assert counted.c / n <= 39.7
