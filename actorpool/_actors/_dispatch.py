@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from actorpool._core._admission import CONTROL, ROOM, SCALING
 from actorpool._core._batching import BatchingPool
 from actorpool._core._effects import SettingsChanged, Terminated
-from actorpool._core._flow import CONTROL, ROOM, SCALING
 from actorpool._core._input import FAILED, PENDING, RUNNING, SUCCEEDED
 from actorpool._host._errors import HostClosedError
 from actorpool.exception import ClosedError, RemoteError
@@ -88,8 +88,13 @@ class Dispatcher(Way):
                 record(inputs[:accepted], parent)
             attention = self._pool.attention & ~self._posted and self._claim()
         for input in taken:
-            assert input.container is not None
-            self.send(input.container.handle, input)
+            # Whatever becomes of those before it, its slot is its own until its work has ended.
+            container = input.container
+            assert container is not None
+            try:
+                container.handle.send(input)
+            except (HostClosedError, RuntimeError) as error:
+                self._not_sent(container.handle, input, error)
         if attention:
             self._ask(attention)
         return accepted
@@ -296,22 +301,32 @@ class Dispatcher(Way):
 
     def send(self, handle: Any, input: Input) -> None:
         """Hand `input` to the container in whose slot it is; if that cannot run it, that is the input's failure."""
-        sending: Input | None = input
-        while sending is not None:
-            try:
-                handle.send(sending)
-                return
-            except HostClosedError as error:
+        try:
+            handle.send(input)
+        except (HostClosedError, RuntimeError) as error:
+            self._not_sent(handle, input, error)
+
+    def _not_sent(self, handle: Any, input: Input, error: Exception) -> None:
+        """Fail `input`, which its container cannot run, and whatever takes its slot and cannot be run either."""
+        following: Input | None = input
+        while following is not None:
+            if isinstance(error, HostClosedError):
                 # The loop ended without the app being closed: nothing will ever run there.
                 failure: Exception = ClosedError(
-                    f"input of '{sending.target}' cannot run: the event loop of its app has ended; "
+                    f"input of '{following.target}' cannot run: the event loop of its app has ended; "
                     "close the app before the loop"
                 )
                 failure.__cause__ = error
-            except RuntimeError as error:
+            else:
                 # The machine has no thread left for it.
                 failure = error
-            sending = self.complete(sending, FAILED, failure)
+            following = self.complete(following, FAILED, failure)
+            if following is not None:
+                try:
+                    handle.send(following)
+                    return
+                except (HostClosedError, RuntimeError) as another:
+                    error = another
 
     def interrupt(self, input: Input) -> None:
         """Interrupt the work of `input`, whose outcome is settled."""

@@ -13,7 +13,7 @@ import math
 from typing import TYPE_CHECKING, Literal
 
 from actorpool._core import _effects as fx
-from actorpool._core._flow import CONTROL, SCALING
+from actorpool._core._admission import CONTROL, SCALING
 from actorpool._core._input import Input
 from actorpool._host._errors import HostClosedError
 from actorpool.exception import ClosedError

@@ -15,7 +15,8 @@ import heapq
 from typing import TYPE_CHECKING
 
 from actorpool._core import _effects as fx
-from actorpool._core._flow import SCALING, Flow
+from actorpool._core._admission import SCALING
+from actorpool._core._flow import Flow
 from actorpool._core._input import DELAYED, RUNNING, TIMED_OUT, Input
 from actorpool.exception import FunctionTimeoutError
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from actorpool._core._input import CANCELLED, PENDING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from actorpool._core._container import Container
     from actorpool._core._input import Input
@@ -62,6 +62,13 @@ class Backlog:
         self.count += 1
         if input.spawned:
             self.spawned += 1
+
+    def extend(self, inputs: Sequence[Input]) -> None:
+        """Add `inputs`, none of them spawned, behind all others, in order; their states become PENDING."""
+        for input in inputs:
+            input.state = PENDING
+        self._queue.extend(inputs)
+        self.count += len(inputs)
 
     def push_first(self, input: Input) -> None:
         """Add `input` before all others, because it was taken too early; its state becomes PENDING."""

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack
 from attrs import evolve
 
 from actorpool._core import _effects as fx
+from actorpool._core._admission import CONTROL, ROOM, SCALING
 from actorpool._core._backlog import Backlog
 from actorpool._core._batch import Batch, Batching
-from actorpool._core._flow import CONTROL, ROOM, SCALING
 from actorpool._core._input import CANCELLED, FAILED, PENDING, RUNNING, SUCCEEDED, Input
 from actorpool._core._pool import Pool
 from actorpool.exception import ClosedError, InvalidError
@@ -87,6 +87,7 @@ class PoolOptions(TypedDict, total=False):
 class BatchingPool(Pool):
     """The pool of a batched function."""
 
+    _in_one_go = False
     __slots__ = ("_batching", "_forming", "_in_forming", "_names", "distribute")
 
     def __init__(

@@ -8,9 +8,9 @@ container makes each: the latest start is called off first, the longest idle and
 from __future__ import annotations
 
 from actorpool._core import _effects as fx
+from actorpool._core._admission import CONTROL, SCALING
 from actorpool._core._attempts import Attempts
 from actorpool._core._container import Container, Phase
-from actorpool._core._flow import CONTROL, SCALING
 from actorpool._core._input import CANCELLED, RUNNING, Input
 from actorpool.exception import RemoteError
 

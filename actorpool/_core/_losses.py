@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actorpool._core import _effects as fx
+from actorpool._core._admission import CONTROL, ROOM, SCALING
 from actorpool._core._capacity import Capacity
 from actorpool._core._container import Phase
-from actorpool._core._flow import CONTROL, ROOM, SCALING
 from actorpool._core._input import DELAYED, FAILED, PENDING, RUNNING, Input
 from actorpool.exception import ContainerDiedError, ContainerStartError
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from attrs import evolve
 
+from actorpool._core._admission import SCALING
 from actorpool._core._batching import BatchingPool
 from actorpool._core._container import Phase
-from actorpool._core._flow import SCALING
 from actorpool._core._pool import Pool
 from actorpool._core._scaling import takes_events
 
@@ -79,6 +79,7 @@ class _Observed(Pool):
 class _ObservedPool(_Observed):
     """The pool of a function whose policy takes events."""
 
+    _in_one_go = False
     __slots__ = ("_notes",)
 
     def __init__(self, name: str, **options: Unpack[PoolOptions]) -> None:

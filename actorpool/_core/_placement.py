@@ -28,11 +28,12 @@ class Placement:
     `n` of the mask is set exactly when bucket `n` is occupied.
     """
 
-    __slots__ = ("_below_max", "_below_target", "_buckets", "_mask", "count")
+    __slots__ = ("_below_max", "_below_target", "_buckets", "_mask", "_target", "count")
 
     def __init__(self, *, target: int, max_inputs: int) -> None:
         self._buckets: list[dict[Container, None]] = [{} for _ in range(max_inputs + 1)]
         self._mask = 0
+        self._target = target
         self._below_target = (1 << target) - 1
         self._below_max = (1 << max_inputs) - 1
         self.count = 0
@@ -76,6 +77,29 @@ class Placement:
         buckets[load][container] = None
         self._mask |= 1 << load
         return container
+
+    def take_many(self, most: int) -> tuple[Container, int] | None:
+        """Choose as `take` would, up to `most` times (>= 1), for as long as that is the same container.
+
+        Returns:
+            The container, moved up, and how many inputs it takes (>= 1); None if all are full.
+        """
+        mask = self._mask & self._below_target
+        if not mask:
+            container = self.take()
+            return None if container is None else (container, 1)
+        # The fullest below the target stays the fullest until it is there.
+        load = mask.bit_length() - 1
+        buckets = self._buckets
+        bucket = buckets[load]
+        container, _ = bucket.popitem()
+        if not bucket:
+            self._mask ^= 1 << load
+        count = min(most, self._target - load)
+        load += count
+        buckets[load][container] = None
+        self._mask |= 1 << load
+        return container, count
 
     def lower(self, container: Container, load: int) -> None:
         """Move a container that gave up one of `load` inputs down by one."""

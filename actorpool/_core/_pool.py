@@ -20,9 +20,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from actorpool._core import _effects as fx
+from actorpool._core._admission import CONTROL, ROOM, SCALING
 from actorpool._core._container import Phase
 from actorpool._core._counts import Estimates, PoolCounts
-from actorpool._core._flow import CONTROL, ROOM, SCALING
 from actorpool._core._input import CANCELLED, FAILED, RUNNING, SUCCEEDED, TIMED_OUT, Input
 from actorpool._core._losses import Losses
 from actorpool._core._scaling import Decision, Snapshot, breaks_contract

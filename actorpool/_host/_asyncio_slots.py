@@ -57,11 +57,25 @@ class AsyncioTaskSlots:
         self._unbegun: dict[asyncio.Task[Input | None], Input] = {}
 
     def send(self, input: Input) -> None:
-        """Run `input`; see `TaskSlots.send`."""
-        if _running_loop() is self._loop:
-            self._run(input)
-        else:
-            self._bridge.post(self._run, input)
+        """Run `input` and then, as long as each ends at once, what takes its slot after it; see `TaskSlots.send`."""
+        loop, bridge = self._loop, self._bridge
+        if _running_loop() is not loop:
+            bridge.post(self.send, input)
+            return
+        if self._watch.parked:
+            self._watch.wake()
+        if bridge.starts < _EAGER_DEPTH:
+            eager = _EAGER and loop.get_task_factory() is None
+            bridge.starts += 1
+            try:
+                for _ in range(_EAGER_RUN):
+                    following = self._start(input, eager)
+                    if following is None:
+                        return
+                    input = following
+            finally:
+                bridge.starts -= 1
+        loop.call_soon(self.send, input)
 
     def cancel(self, input: Input) -> None:
         """Cancel the task of `input` once; see `TaskSlots.cancel`."""
@@ -75,25 +89,6 @@ class AsyncioTaskSlots:
         tasks = [input.handle for input in inputs if input.handle is not None]
         if tasks:
             await asyncio.wait(tasks)
-
-    def _run(self, first: Input) -> None:
-        """Start `first` and then, as long as each ends at once, what takes its slot after it."""
-        if self._watch.parked:
-            self._watch.wake()
-        loop, bridge = self._loop, self._bridge
-        input = first
-        if bridge.starts < _EAGER_DEPTH:
-            eager = _EAGER and loop.get_task_factory() is None
-            bridge.starts += 1
-            try:
-                for _ in range(_EAGER_RUN):
-                    following = self._start(input, eager)
-                    if following is None:
-                        return
-                    input = following
-            finally:
-                bridge.starts -= 1
-        loop.call_soon(self._run, input)
 
     def _start(self, input: Input, eager: bool) -> Input | None:
         """Start `input`; if it has ended at once, return what takes its slot."""
@@ -144,14 +139,14 @@ class AsyncioTaskSlots:
         del value
         if at_once or following is None:
             return following
-        self._run(following)
+        self.send(following)
         return None
 
     def _never_begun(self, task: asyncio.Task[Input | None]) -> None:
         input = self._unbegun.pop(task)
         following = self._complete(input, CANCELLED, _cancelled(input))
         if following is not None:
-            self._run(following)
+            self.send(following)
 
 
 def _cancelled(input: Input) -> RemoteError:

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from actorpool._actors._dispatch import Dispatcher
 from actorpool._core import _effects as fx
+from actorpool._core._admission import CONTROL, SCALING
 from actorpool._core._config import AutoscalerSettings, Concurrency, Limits, Restart
-from actorpool._core._flow import CONTROL, SCALING
 from actorpool._core._input import SUCCEEDED, Input
 from actorpool._core._observed import make_pool
 from actorpool._core._scaling import WindowPolicy, policy_factory, with_events

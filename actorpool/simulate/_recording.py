@@ -268,6 +268,7 @@ class _Journal:
 class _RecordedPool(Pool):
     """The steps of a pool that also take notes; a mixin before its own class, whose layout it keeps."""
 
+    _in_one_go = False
     __slots__ = ()
 
     journal: ClassVar[_Journal]

@@ -124,7 +124,6 @@ def test_an_input_whose_loop_is_gone_when_it_is_handed_over_fails_with_all_that_
                 raise HostClosedError("the asyncio loop is closed")
 
             with monkeypatch.context() as patched:
-                patched.setattr(AsyncioTaskSlots, "_run", gone)
                 patched.setattr(AsyncioTaskSlots, "send", gone)
                 # The container has kept what sends; the next one has not.
                 f.update_autoscaler(scaledown_window=0.001)

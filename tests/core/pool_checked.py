@@ -12,8 +12,8 @@ import pytest
 from attrs import evolve
 
 from actorpool._core import _effects as fx
+from actorpool._core._admission import CONTROL, SCALING
 from actorpool._core._container import Container, Phase
-from actorpool._core._flow import CONTROL, SCALING
 from actorpool._core._input import CANCELLED, DELAYED, FAILED, PENDING, RUNNING, SUCCEEDED, TIMED_OUT, Input
 from actorpool._core._pool import Pool
 from actorpool._core._scaling import Snapshot, WindowPolicy
@@ -73,10 +73,19 @@ class CheckedPool(Pool):
         return answer
 
     def submit_many(self, inputs: Sequence[Input], now: float) -> tuple[int, list[Input]]:
-        refused = self.model.refused
+        log, refused = len(self.log), self.model.refused
         answer = super().submit_many(inputs, now)
         # A map waits instead of failing.
         self.model.refused = refused
+        if len(self.log) == log:
+            # Nothing was submitted by itself: the machine did it in one go, and the model does it now.
+            accepted, taken = answer
+            places = {input: self.model.submit(input, now) for input in inputs[:accepted]}
+            self.lineage.update(dict.fromkeys(inputs))
+            assert [input for input, place in places.items() if place is not None] == taken
+            assert [*places.values()] == [input.container for input in places]
+            assert accepted == len(inputs) or not self.model.room()
+            self._checked("submit_many", (tuple(inputs),), now, answer)
         return answer
 
     def complete(self, input: Input, state: int, value: Any, now: float) -> Input | None:

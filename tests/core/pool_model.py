@@ -480,7 +480,9 @@ class Model:
         seen_missing = seen_least - event.seen.ready - event.seen.starting
         assert len(asked) <= max(0, decision.start, min(least - before, seen_missing))
         late = least - before > max(decision.start, seen_missing)
-        assert self.size >= least or late or paused or self.shut or before + stopping + len(asked) >= bound
+        full = before + stopping + len(asked) >= bound
+        assert self.size >= least or late or paused or self.shut or full
         assert self.size <= bound
         assert not asked or before + stopping + len(asked) <= bound, "what is stopping counts"
-        return late
+        # At the maximum it can look as often as it likes: it is asked when one has stopped.
+        return late and not full

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from actorpool._core import _effects as fx
+from actorpool._core._admission import CONTROL, ROOM, SCALING
 from actorpool._core._config import AutoscalerSettings, Concurrency, Limits, Restart
 from actorpool._core._container import Container, Phase
-from actorpool._core._flow import CONTROL, ROOM, SCALING
 from actorpool._core._input import FAILED, SUCCEEDED, Input
 from actorpool._core._observed import make_pool
 from actorpool._core._pool import Pool

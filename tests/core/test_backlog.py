@@ -96,7 +96,7 @@ def test_rebuilding_costs_each_cancellation_a_bounded_number_of_moves() -> None:
 
 
 @given(
-    st.lists(st.sampled_from(["push", "spawn", "pop", "discard"]), max_size=80),
+    st.lists(st.sampled_from(["push", "spawn", "many", "pop", "discard"]), max_size=80),
     st.randoms(use_true_random=False),
 )
 def test_any_history_keeps_the_order_of_a_list(steps: list[str], choice: random.Random) -> None:
@@ -107,6 +107,10 @@ def test_any_history_keeps_the_order_of_a_list(steps: list[str], choice: random.
             input = an_input(spawned=step == "spawn")
             backlog.push(input)
             living.append(input)
+        elif step == "many":
+            inputs = [an_input() for _ in range(choice.randrange(4))]
+            backlog.extend(inputs)
+            living += inputs
         elif living and step == "pop":
             assert living.pop(0) is backlog.pop()
         elif living:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actorpool._core import _effects as fx
+from actorpool._core._admission import CONTROL, SCALING
 from actorpool._core._container import Phase
-from actorpool._core._flow import CONTROL, SCALING
 from actorpool._core._threads import ThreadBudget
 from tests.core.pools import Passive, Rig
 

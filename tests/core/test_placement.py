@@ -73,6 +73,15 @@ def test_a_container_taken_out_takes_nothing() -> None:
     assert (1, 0) == (placement.count, placement.idle)
 
 
+def test_a_container_below_target_takes_many_at_a_time() -> None:
+    placement, (fuller, emptier) = placement_of(1, 0, target=4, max_inputs=5)
+    assert (fuller, 2) == placement.take_many(2)
+    assert (fuller, 1) == placement.take_many(9)
+    assert (emptier, 4) == placement.take_many(9)
+    # Above the target they take turns.
+    assert [(emptier, 1), (fuller, 1), None] == [placement.take_many(9) for _ in range(3)]
+
+
 class NaivePlacement:
     """The same rule, as one reads it: a list of `[container, load, when it got to that load]`."""
 
@@ -104,7 +113,7 @@ class NaivePlacement:
         return [row[0] for row in sorted(self.rows, key=lambda row: (row[1], row[2]))]
 
 
-STEPS = ["take", "take", "take", "lower", "add", "remove"]
+STEPS = ["take", "take", "many", "many", "lower", "add", "remove"]
 
 
 @given(st.data())
@@ -115,6 +124,11 @@ def test_any_history_packs_as_the_naive_rule_does(data: st.DataObject) -> None:
     for step in data.draw(st.lists(st.sampled_from(STEPS), max_size=40)):
         if step == "take":
             assert naive.take() is placement.take()
+        elif step == "many":
+            most = data.draw(st.integers(1, 6))
+            container, count = placement.take_many(most) or (None, 1)
+            assert 1 <= count <= most
+            assert {container} == {naive.take() for _ in range(count)}
         elif step == "add":
             container, load = Container(0, 0.0), data.draw(st.integers(0, max_inputs))
             placement.add(container, load)

@@ -10,9 +10,9 @@ import pytest
 from attrs import define, field
 
 from actorpool._core import _effects as fx
+from actorpool._core._admission import SCALING
 from actorpool._core._batching import Batching, BatchingPool
 from actorpool._core._config import AutoscalerSettings, Concurrency, Limits, Restart
-from actorpool._core._flow import SCALING
 from actorpool._core._input import Input
 from actorpool._core._observed import make_pool
 from actorpool._core._pool import Pool

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from actorpool._core import _effects as fx
+from actorpool._core._admission import CONTROL
 from actorpool._core._container import Phase
-from actorpool._core._flow import CONTROL
 from actorpool._core._input import CANCELLED, FAILED, PENDING, RUNNING, SUCCEEDED, TIMED_OUT
 from actorpool.exception import ClosedError
 from tests.core.pools import Rig

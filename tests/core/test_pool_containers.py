@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 
 from actorpool._core import _effects as fx
+from actorpool._core._admission import CONTROL, SCALING
 from actorpool._core._config import Restart
 from actorpool._core._container import Container, Phase
-from actorpool._core._flow import CONTROL, SCALING
 from actorpool._core._input import CANCELLED, DELAYED, FAILED, PENDING, RUNNING, Input
 from actorpool.exception import ContainerStartError, RemoteError
 from tests.core.pools import Passive, Rig

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from actorpool._core import _effects as fx
+from actorpool._core._admission import CONTROL, SCALING
 from actorpool._core._config import Restart
 from actorpool._core._container import Container, Phase
-from actorpool._core._flow import CONTROL, SCALING
 from actorpool._core._input import PENDING, RUNNING
 from actorpool._core._scaling import Decision
 from tests.core.pools import Passive, Rig

@@ -8,8 +8,8 @@ import contextvars
 import pytest
 
 from actorpool._core import _effects as fx
+from actorpool._core._admission import CONTROL, SCALING
 from actorpool._core._container import Phase
-from actorpool._core._flow import CONTROL, SCALING
 from actorpool._core._input import (
     CANCELLED,
     DELAYED,

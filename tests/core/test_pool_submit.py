@@ -8,9 +8,9 @@ import math
 import pytest
 
 from actorpool._core import _effects as fx
+from actorpool._core._admission import CONTROL, ROOM, SCALING
 from actorpool._core._config import Limits
 from actorpool._core._container import Phase
-from actorpool._core._flow import CONTROL, ROOM, SCALING
 from actorpool._core._input import CANCELLED, DELAYED, PENDING, RUNNING, Input
 from actorpool.exception import ClosedError, DeadlockError, ResourceExhaustedError
 from tests.core.pools import Passive, Rig
@@ -92,6 +92,16 @@ def test_many_inputs_are_accepted_in_order_up_to_the_limit() -> None:
     assert (4, inputs[:2]) == (accepted, taken)
     assert [RUNNING, RUNNING, PENDING, PENDING, 0, 0] == [input.state for input in inputs]
     assert rig.pool.counts(0.0).refused == 0
+    assert (0, []) == rig.pool.submit_many(inputs[4:], 0.0)
+    assert (0, []) == rig.pool.submit_many([], 0.0)
+
+
+def test_many_inputs_are_accepted_up_to_the_limit_of_all_inputs_s25() -> None:
+    rig = Rig(limits=Limits(max_inputs=3))
+    rig.start(1)
+    inputs = [Input("f", (), None, None, index=index) for index in range(6)]
+    assert (3, inputs[:1]) == rig.pool.submit_many(inputs, 0.0)
+    assert (0, []) == rig.pool.submit_many(inputs[3:], 0.0)
 
 
 def test_of_many_inputs_of_one_caller_only_the_first_can_be_refused_as_a_deadlock() -> None:

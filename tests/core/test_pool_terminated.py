@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from actorpool._core import _effects as fx
+from actorpool._core._admission import CONTROL
 from actorpool._core._batching import Batch, Batching, BatchingPool
 from actorpool._core._container import Container, Phase
-from actorpool._core._flow import CONTROL
 from actorpool._core._input import CANCELLED, FAILED, PENDING, RUNNING, SUCCEEDED, Input
 from tests.core.pools import Passive, Rig
 

@@ -59,7 +59,7 @@ ACTORS = [
     ),
     Mutant(
         "_actors/_dispatch.py",
-        "sending = self.complete(sending, FAILED, failure)",
+        "following = self.complete(following, FAILED, failure)",
         "return",
         "an input that cannot run and has no outcome",
         "dispatch",

@@ -7,24 +7,31 @@ from tests.mutants.mutant import Mutant
 
 FLOW = [
     Mutant(
-        "_core/_flow.py",
+        "_core/_admission.py",
         ">= self.limits.max_inputs",
         "> self.limits.max_inputs",
         "one input too many in all",
         "flow",
     ),
     Mutant(
-        "_core/_flow.py",
+        "_core/_admission.py",
         "if backlog.spawned + self._to_retry - self._called_to_retry >= self.limits.max_spawned:",
         "if backlog.spawned + self._to_retry - self._called_to_retry > self.limits.max_spawned:",
         "one spawned input too many",
         "flow",
     ),
     Mutant(
-        "_core/_flow.py",
+        "_core/_admission.py",
         "elif backlog.count - backlog.spawned >= self.limits.max_pending:",
         "elif backlog.count - backlog.spawned > self.limits.max_pending:",
         "one pending input too many",
+        "flow",
+    ),
+    Mutant(
+        "_core/_admission.py",
+        "accepted = begun + max(0, min(most - begun, self.limits.max_pending - called))",
+        "accepted = begun + max(0, min(most - begun, self.limits.max_pending + 1 - called))",
+        "one pending input of a map too many",
         "flow",
     ),
     Mutant("_core/_flow.py", "self.running -= 1", "pass", "a slot that is never given back", "flow"),
@@ -52,18 +59,19 @@ FLOW = [
         within="cancel",
     ),
     Mutant(
-        "_core/_flow.py",
+        "_core/_admission.py",
         "if self.running > self._demand_alarm:",
         "if self.running > self._demand_alarm + 1:",
         "a burst above the target of which the policy hears too late",
         "flow",
     ),
     Mutant(
-        "_core/_flow.py",
+        "_core/_admission.py",
         "if backlog.count > self._pending_alarm:",
         "if backlog.count > self._pending_alarm + 1:",
         "a pending input of which the policy does not hear",
         "flow",
+        within="submit",
     ),
     Mutant(
         "_core/_flow.py",
@@ -74,14 +82,14 @@ FLOW = [
     ),
     Mutant("_core/_flow.py", "self.outcomes[state] += 1", "pass", "outcomes that are not counted", "flow"),
     Mutant(
-        "_core/_flow.py",
+        "_core/_admission.py",
         "return [waiters.popleft() for _ in range(min(len(waiters), self.room()))]",
         "return [waiters.pop() for _ in range(min(len(waiters), self.room()))]",
         "room for whoever waits for it the shortest",
         "flow",
     ),
     Mutant(
-        "_core/_flow.py",
+        "_core/_admission.py",
         "self._room_waiters.remove(waiter)",
         "raise ValueError",
         "a caller who left and is still called",
@@ -94,7 +102,7 @@ FLOW = [
         "_core/_flow.py", "input.attempt += 1", "pass", "an input that is tried again for ever", "attempts"
     ),
     Mutant(
-        "_core/_flow.py",
+        "_core/_admission.py",
         "return max(0, min(in_all, waiting))",
         "return max(0, in_all)",
         "room where max_pending is reached",
@@ -123,7 +131,7 @@ FLOW = [
         "flow",
     ),
     Mutant(
-        "_core/_flow.py",
+        "_core/_admission.py",
         "if not self.accepting and (input.parent is None or self.aborted):",
         "if not self.accepting:",
         "a draining app that refuses the inputs of its inputs",
@@ -160,6 +168,14 @@ PARTS = [
         "load = mask.bit_length() - 1",
         "load = (mask & -mask).bit_length() - 1",
         "inputs that are spread, so that no container falls idle",
+        "placement",
+        within="take",
+    ),
+    Mutant(
+        "_core/_placement.py",
+        "count = min(most, self._target - load)",
+        "count = min(most, self._target + 1 - load)",
+        "inputs of a map beyond the target of a container",
         "placement",
     ),
     Mutant(
