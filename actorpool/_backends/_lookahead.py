@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from ._process_pool import ProcessPool
     from ._workload import ContainerOwner
 
-__all__ = ["Lookahead"]
+__all__ = ["MOST_BYTES", "Lookahead"]
+
+MOST_BYTES: Final = 1 << 21
+"""How much of arguments goes ahead, in bytes: beside what runs it has to have room in the ring of a connection."""
 
 # All picked by feel, with `python -m benchmarks --only 'process-*'`: how much work goes ahead, in seconds and in
 # inputs; up to which service time one input does, in seconds; and after which silence it is withdrawn. What is left
@@ -54,6 +57,7 @@ class Lookahead:
 
     __slots__ = (
         "_ahead",
+        "_each_bytes",
         "_heard_at",
         "_host",
         "_owner",
@@ -80,6 +84,8 @@ class Lookahead:
         # When an end came last, or work was sent to an idle process; and how long one input takes it.
         self._heard_at = 0.0
         self._service_s: float | None = None
+        # How long the arguments of one were on average, of those that were sent ahead last.
+        self._each_bytes = 0
 
     def __len__(self) -> int:
         return len(self._ahead)
@@ -103,22 +109,24 @@ class Lookahead:
             self._timer.cancel()
             self._set_timer(now)
 
-    def fill(self, give: Callable[[Sequence[Input]], list[tuple[int, Input]]]) -> None:
+    def fill(self, give: Callable[[Sequence[Input]], tuple[list[tuple[int, Input]], int]]) -> None:
         """Send more inputs ahead, if the process is fast enough to need them.
 
         Args:
-            give: Sends them, up to one that cannot be sent; returns those that it did send, with their numbers.
+            give: Sends them, up to one that cannot be sent or `MOST_BYTES`; returns those that it did send, with
+                their numbers, and how many bytes their arguments have.
         """
         wanted = self._wanted()
         inputs = self._owner.look_ahead(wanted) if wanted else []
         if not inputs:
             return
-        sent = give(inputs)
+        sent, size = give(inputs)
         if sent:
             self._sent(sent)
+            self._each_bytes = size // len(sent)
         if len(sent) < len(inputs):
             gone = {input for _, input in sent}
-            # One of them fails when its turn comes, as an input that did not go ahead.
+            # One of them may fail when its turn comes, as an input that did not go ahead.
             self._owner.give_back(tuple(input for input in inputs if input not in gone))
 
     def _wanted(self) -> int:
@@ -127,6 +135,8 @@ class Lookahead:
         if service_s is None or self._withdrawing or service_s > _ONE_S:
             return 0
         most = min(_MOST, 1 + int(_AHEAD_S / service_s)) if service_s else _MOST
+        if self._each_bytes * most > MOST_BYTES:
+            most = 1 + MOST_BYTES // self._each_bytes
         # Many at a time: half of them have been used up.
         return most - len(self._ahead) if 2 * len(self._ahead) <= most else 0
 

@@ -21,7 +21,7 @@ from actorpool._wire._messages import Credit, Ended, Item, Message
 from actorpool.exception import InvalidError
 
 from ._feed import Feed
-from ._lookahead import Lookahead
+from ._lookahead import MOST_BYTES, Lookahead
 from ._process_pool import outcome_of
 from ._variables import pack_context
 
@@ -141,12 +141,13 @@ class ProcessInputs:
         """Send inputs ahead, if that is worth it now."""
         self.ahead.fill(self._give)
 
-    def _give(self, inputs: Sequence[Input]) -> list[tuple[int, Input]]:
-        """Send inputs ahead; return those that went, with their numbers.
+    def _give(self, inputs: Sequence[Input]) -> tuple[list[tuple[int, Input]], int]:
+        """Send inputs ahead; return those that went, with their numbers, and how many bytes went.
 
-        It ends at one that cannot be sent. Those that were cancelled meanwhile do not go.
+        It ends at one that cannot be sent, and when that is enough. Those that were cancelled meanwhile do not go.
         """
         sent: list[tuple[int, Input]] = []
+        size = 0
         group = _Group(self._pool, self._post)
         with self._order:
             for input in inputs:
@@ -154,6 +155,8 @@ class ProcessInputs:
                 args, kwargs, context = input.args, input.kwargs, input.context
                 if input.state != PENDING:
                     continue
+                if size >= MOST_BYTES:
+                    break
                 packed = pack_arguments(args, kwargs or {})
                 number = next(self._numbers)
                 if packed is None:
@@ -166,13 +169,15 @@ class ProcessInputs:
                         self._post(self._pool.run_message(number, input, *values, None))
                     except (EncodeError, WireError):
                         break
+                    size += sum([len(values[0].data), *(blob.size for blob in values[0].blobs)])
                 else:
+                    size += len(packed)
                     group.add(number, input, packed, context)
                 self._host.hold()
                 input.handle = number
                 sent.append((number, input))
             group.send()
-        return sent
+        return sent, size
 
     # -- what is heard ---------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import define, field
 
-from actorpool._backends._lookahead import _SILENCE_S, Lookahead
+from actorpool._backends._lookahead import _SILENCE_S, MOST_BYTES, Lookahead
 from actorpool._core._input import Input
 from actorpool._wire._messages import Message, Withdraw
 
@@ -33,6 +33,7 @@ class Bench:
     said: list[Message] = field(factory=list)
     sent: int = 0
     looks: int = 0
+    each_bytes: int = 10
     ahead: Lookahead = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -47,9 +48,9 @@ class Bench:
         self.timers.append(Timer(when, callback))
         return self.timers[-1]
 
-    def give(self, inputs: Sequence[Input]) -> list[tuple[int, Input]]:
+    def give(self, inputs: Sequence[Input]) -> tuple[list[tuple[int, Input]], int]:
         first, self.sent = self.sent, self.sent + len(inputs)
-        return list(enumerate(inputs, first))
+        return list(enumerate(inputs, first)), self.each_bytes * len(inputs)
 
     def end(self, number: int) -> None:
         """Hear of the ends of so many inputs, and send others after them."""
@@ -114,3 +115,10 @@ def test_more_is_sent_when_what_is_left_lasts_for_ten_milliseconds() -> None:
         left = len(bench.ahead)
         bench.end(1)
     assert 10 == left - 1
+
+
+def test_of_long_arguments_fewer_go_ahead() -> None:
+    bench = Bench(each_bytes=MOST_BYTES // 4)
+    for _ in range(30):
+        bench.end(1)
+    assert 3 <= len(bench.ahead) <= 5

@@ -127,3 +127,10 @@ def test_one_that_cannot_be_unpickled_fails_alone_among_those_that_went_ahead() 
     assert [x for x in range(500) if x % 50 == 49] == [
         x for x, result in enumerate(results) if isinstance(result, Exception)
     ]
+
+
+def test_of_long_arguments_some_go_ahead_and_each_arrives_once_in_its_order() -> None:
+    # Ten of them are more than may go ahead.
+    values = [bytes([x]) * 300_000 for x in range(40)]
+    with app.run():
+        assert values == list(echo.map(values))
