@@ -58,7 +58,6 @@ class Lookahead:
     __slots__ = (
         "_ahead",
         "_each_bytes",
-        "_heard_at",
         "_host",
         "_owner",
         "_pool",
@@ -67,6 +66,7 @@ class Lookahead:
         "_timer",
         "_timer_at",
         "_withdrawing",
+        "heard_at",
     )
 
     def __init__(
@@ -81,8 +81,9 @@ class Lookahead:
         self._withdrawing = False
         self._timer: TimerHandle | None = None
         self._timer_at = 0.0
-        # When an end came last, or work was sent to an idle process; and how long one input takes it.
-        self._heard_at = 0.0
+        self.heard_at: float = 0.0
+        """When an end came last, or work was sent to an idle process, which who sends it sets."""
+        # How long one input takes it.
         self._service_s: float | None = None
         # How long the arguments of one were on average, of those that were sent ahead last.
         self._each_bytes = 0
@@ -93,17 +94,13 @@ class Lookahead:
     def __contains__(self, number: int) -> bool:
         return number in self._ahead
 
-    def begun_work(self) -> None:
-        """Take note that the process was idle and now has work."""
-        self._heard_at = self._host.now()
-
     def measure(self, ended: int) -> None:
         """Take note that `ended` ends have come."""
         now = self._host.now()
-        service_s = (now - self._heard_at) / ended
+        service_s = (now - self.heard_at) / ended
         known = self._service_s
         self._service_s = service_s if known is None else known + _WEIGHT * (service_s - known)
-        self._heard_at = now
+        self.heard_at = now
         if self._ahead and self._timer is not None and self._timer_at - now < _SILENCE_S / 2:
             # Put off in good time: to be called only to find that there was no silence costs a turn of the loop.
             self._timer.cancel()
@@ -144,7 +141,7 @@ class Lookahead:
         if not self._ahead:
             self._pool.ahead[self] = None
             if self._timer is None:
-                self._set_timer(self._heard_at)
+                self._set_timer(self.heard_at)
         self._ahead.update(sent)
 
     def take(self, number: int) -> Input | None:
@@ -185,13 +182,13 @@ class Lookahead:
         if not self._ahead:
             return
         now = self._host.now()
-        silence_s = now - self._heard_at
+        silence_s = now - self.heard_at
         if silence_s >= _SILENCE_S:
             self._service_s = max(self._service_s or 0.0, silence_s)
             self.ask_back()
             self._set_timer(now)
         else:
-            self._set_timer(self._heard_at)
+            self._set_timer(self.heard_at)
 
     def _set_timer(self, begin: float) -> None:
         """Have `_look` called when it has been silent since `begin` for too long."""

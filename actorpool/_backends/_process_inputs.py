@@ -120,7 +120,7 @@ class ProcessInputs:
                     self._feeds[number] = Feed(stream, partial(self._give_credit, number))
                 self.alone = not self.running
                 if self.alone:
-                    self.ahead.begun_work()
+                    self.ahead.heard_at = self._host.now()
                 self.running[number] = input
                 input.handle = number
                 self._post(self._pool.run_message(number, input, *values, stream))

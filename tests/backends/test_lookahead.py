@@ -41,7 +41,7 @@ class Bench:
         pool: Any = SimpleNamespace(ahead={})
         owner: Any = SimpleNamespace(look_ahead=lambda most: [input_of(n) for n in range(most)])
         self.ahead = Lookahead(host, pool, owner, self.said.append)
-        self.ahead.begun_work()
+        self.ahead.heard_at = self.clock
         self.end(1)
 
     def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
