@@ -150,13 +150,16 @@ def test_a_map_from_another_thread_wakes_the_loop_for_many_inputs_at_once(
     with app.run():
         assert list(range(WARM_UP)) == list(no_op.map(range(WARM_UP)))
         [loop] = engines
-        before = loop.counts()
-        assert list(range(INPUTS)) == list(no_op.map(range(INPUTS)))
-        turns, wake_ups, tasks = loop.since(before)
-    assert INPUTS == tasks
-    # 4 to 12 wake-ups and about twice as many turns; how many depends on who is faster.
-    assert wake_ups <= 200
-    assert turns <= 500
+        runs = []
+        for _ in range(5):
+            before = loop.counts()
+            assert list(range(INPUTS)) == list(no_op.map(range(INPUTS)))
+            runs.append(loop.since(before))
+    assert {INPUTS} == {tasks for _, _, tasks in runs}
+    # 4 to 12 wake-ups and about twice as many turns; how many depends on who is faster, and on a machine that is
+    # busy with others the two threads may take turns for long: the best run counts.
+    assert min(wake_ups for _, wake_ups, _ in runs) <= 100
+    assert min(turns for turns, _, _ in runs) <= 250
 
 
 def test_who_waits_for_the_next_result_is_not_woken_by_those_behind_it(
