@@ -137,12 +137,12 @@ workload(
     quick=4_000,
     goals=(Goal("must", 0.6, "Semaphore + gather"), Goal("ambition", 1.4, "floor")),
     remark=(
-        "The suspension makes the task known to the loop, which costs half as much as everything of ours. "
-        "It depends on how many inputs there are. With the 4,000 of --quick it is 6.6 µs "
-        "beside 10.5 (0.65) and 5.6 beside 7.3 (0.8); with 10,000 the ratio is about 0.5: that peer makes all of its tasks at once, so the "
-        "fewer they are the less the garbage collector has to look at; with the collector off it takes 9.6 "
-        "with either number. Here there are a hundred tasks at a time, and the collector hardly runs. The "
-        "next input of a slot is started in the same step, without a callback or a turn of the loop."
+        "The suspension makes the task known to the loop, which costs half as much as everything of ours. It depends "
+        "on how many inputs there are. With the 4,000 of --quick it is 6.6 µs beside 10.5 (0.65) and on uvloop 5.6 "
+        "beside 7.3 (0.8); with 10,000 the ratio is about 0.5 and 0.55: that peer makes all of its tasks at once, so "
+        "the fewer they are the less the garbage collector has to look at; with the collector off it takes 9.6 with "
+        "either number. Here there are a hundred tasks at a time, and the collector hardly runs. The next input of a "
+        "slot is started in the same step, without a callback or a turn of the loop."
     ),
 )
 register("async-map-suspended", suspended, 100)
