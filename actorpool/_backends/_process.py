@@ -237,12 +237,15 @@ class ProcessContainer:
             self._unhear(error)
             return
         self._turn = threading.get_ident()
-        ended = 0
-        for message in messages:
-            ended += self._receive(message)
-        if ended:
-            self._after_ends(ended)
-        self._turn = 0
+        try:
+            ended = 0
+            for message in messages:
+                ended += self._receive(message)
+            if ended:
+                self._after_ends(ended)
+        finally:
+            # What is posted from here on is to be flushed, whatever has failed.
+            self._turn = 0
         if self._connection.pending_bytes:
             self._flush()
 

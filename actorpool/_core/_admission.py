@@ -306,11 +306,12 @@ class Admission:
             while begun < most and (found := placement.take_many(most - begun)) is not None:
                 container, count = found
                 holds = container.inputs
-                for input in inputs[begun : begun + count]:
+                for _ in range(count):
+                    input = inputs[begun]
                     input.state = RUNNING
                     input.container = container
                     holds[input] = now
-                begun += count
+                    begun += 1
             if begun:
                 taken += inputs[:begun]
                 self._took_slots(begun, now)
