@@ -31,6 +31,7 @@ GROUPS: dict[str, Stages] = {
     "flow": (
         (
             "tests/core/test_pool_submit.py",
+            "tests/core/test_pool_submit_many.py",
             "tests/core/test_pool_outcomes.py",
             "tests/core/test_pool_input.py",
         ),
