@@ -38,7 +38,9 @@ class Flow(Admission):
     __slots__ = ()
 
     # What this part moves of the state.
+    abandoned: int
     attention: int
+    ended: int
     running: int
 
     def complete(self, input: Input, state: int, value: Any, now: float) -> Input | None:
