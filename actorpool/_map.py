@@ -83,7 +83,7 @@ class MapRun:
         self._refused = 0
         self.waiting = False
         """Raised by the consumer, with `expect`, before it looks at `finished` for the last time and then waits."""
-        # While that is raised: the index of the one input that is of use; None if each is.
+        # While that is raised: the index of the last input that is of use; None if each is.
         self._awaited: int | None = None
         self.feeder: Feeder | None = None
         self.refill: int = max(1, limits.map_in_flight // _REFILL)
@@ -203,7 +203,7 @@ class MapRun:
 
     def _sink(self, input: Input) -> None:
         self.finished.append(input)
-        if self.waiting and (self._awaited is None or self._awaited == input.index):
+        if self.waiting and (self._awaited is None or input.index <= self._awaited):
             # One call is enough; the consumer raises it again before it next waits.
             self.waiting = False
             self._notify()

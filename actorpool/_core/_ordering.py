@@ -103,7 +103,11 @@ class Reassembly:
 
     @property
     def awaited(self) -> int | None:
-        """The index of the one input whose outcome brings the map forward; None if any may."""
+        """The index of the last input whose outcome, handed in, brings the map forward; None if any may.
+
+        One before it counts too: it may have been taken ahead of that, with what was handed in of another, to which
+        its own gives way now.
+        """
         if self._ordered and self._exhausted and self._queue:
             return self._queue[0].index
         return None

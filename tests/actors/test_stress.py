@@ -256,7 +256,7 @@ def test_closing_under_fire_gives_each_accepted_input_one_outcome(kind: str) -> 
         def fire(first: int) -> None:
             started.wait(PATIENCE_S)
             try:
-                for key in range(first, first + 10_000):
+                for key in range(first, first + 1_000_000):
                     call = f.spawn(key)
                     accepted.append((key, call))
             except modal.exception.ExecutionError:
@@ -264,7 +264,7 @@ def test_closing_under_fire_gives_each_accepted_input_one_outcome(kind: str) -> 
             raise AssertionError("the app was never closed")
 
         def close() -> list[Callable[[], Any]]:
-            waiting = [in_thread(partial(fire, first)) for first in (0, 100_000, 200_000)]
+            waiting = [in_thread(partial(fire, first)) for first in (0, 1_000_000, 2_000_000)]
             started.wait(PATIENCE_S)
             _wait_until(lambda: len(accepted) > 300 * (number + 1))
             return waiting

@@ -64,6 +64,20 @@ def test_once_nothing_more_starts_only_the_next_result_in_order_brings_a_map_for
     assert (b, None) == (machine.take(), machine.awaited)
 
 
+def test_an_ordered_result_taken_ahead_of_its_handing_in_brings_a_map_forward_when_that_comes() -> None:
+    machine = Reassembly(ordered=True, in_flight=2, buffered=0)
+    a, b = start(machine, 2)
+    machine.exhaust()
+    finish(machine, b)
+    a.state = SUCCEEDED
+    # What was handed in of the second is spent on the first, which is still to come.
+    assert (a, None) == (machine.take(), machine.take())
+    assert machine.awaited is not None
+    assert a.index <= machine.awaited
+    finish(machine, a)
+    assert b is machine.take()
+
+
 def test_any_result_brings_an_unordered_map_forward() -> None:
     machine = Reassembly(ordered=False, in_flight=3, buffered=3)
     start(machine, 2)

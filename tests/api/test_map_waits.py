@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A map in one thread, outcomes from another: wherever that one has got to, the consumer is woken when it is due."""
+
+from __future__ import annotations
+
+from collections import deque
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actorpool import _map as map_module
+from actorpool._core._input import SUCCEEDED, Input
+from actorpool._core._ordering import Reassembly
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class OtherThread:
+    """Runs what a map submits, in steps: an outcome is seen by everybody one step before it is handed in."""
+
+    def __init__(self, choices: list[int]) -> None:
+        self._choices = deque(choices)
+        self.limits = SimpleNamespace(map_in_flight=4, map_buffered=2)
+        self.running: list[Input] = []
+        self.settled: list[Input] = []
+        self.notified = False
+
+    def submit_many(self, inputs: list[Input]) -> int:
+        self.running += inputs
+        self.step()
+        return len(inputs)
+
+    def abandon(self, inputs: list[Input], reason: str, waiter: object) -> None:
+        assert ([], None) == (inputs, waiter)
+
+    def step(self) -> None:
+        """Do one thing, if one is chosen: settle an input, hand one in, or nothing."""
+        choice = self._choices.popleft() if self._choices else 0
+        if choice % 3 == 1 and self.running:
+            input = self.running.pop(choice // 3 % len(self.running))
+            input.value = -input.args[0]
+            input.state = SUCCEEDED
+            self.settled.append(input)
+        elif choice % 3 == 2 and self.settled:
+            input = self.settled.pop(choice // 3 % len(self.settled))
+            assert input.sink is not None
+            input.sink(input)
+
+    def notify(self) -> None:
+        self.notified = True
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Go on until the consumer is notified, or for one step if it wants to look by itself."""
+        while not self.notified:
+            if not self._choices:
+                # What is left to do is done in the order of the inputs.
+                assert self.running or self.settled, "the consumer waits, and nobody is to wake it"
+                self._choices.extend([1] * len(self.running) + [2] * (len(self.running) + len(self.settled)))
+            self.step()
+            if timeout is not None:
+                break
+        self.notified = False
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@given(count=st.integers(0, 12), choices=st.lists(st.integers(0, 12), max_size=80), pauses=st.booleans())
+@settings(max_examples=300)
+def test_a_consumer_that_waits_is_woken_and_has_every_result(
+    ordered: bool, count: int, choices: list[int], pauses: bool
+) -> None:
+    other = OtherThread(choices)
+
+    class Window(Reassembly):
+        """Lets the other thread go on before and after each look at what can be delivered."""
+
+        __slots__ = ()
+
+        def take(self) -> Input | None:
+            other.step()
+            input = super().take()
+            other.step()
+            return input
+
+        def pause(self, now: float) -> float:
+            return 0.0005 if pauses else 0.0
+
+    binding: Any = SimpleNamespace(dispatcher=other, target="f")
+    options = map_module.MapOptions(kwargs=None, ordered=ordered, return_exceptions=False)
+
+    def results() -> Iterator[Any]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(map_module, "ThreadSignal", lambda: other)
+            patch.setattr(map_module, "Reassembly", Window)
+            yield from map_module.iterate(binding, ((number,) for number in range(count)), options)
+
+    found = list(results())
+    expected = [-number for number in range(count)]
+    assert expected == (found if ordered else sorted(found, reverse=True))
