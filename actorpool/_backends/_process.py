@@ -319,7 +319,7 @@ class ProcessContainer:
     def _interrupt(self, input: Input) -> None:
         number = input.handle
         inputs = self._inputs
-        if isinstance(number, int) and number in inputs.ahead:
+        if isinstance(number, int) and number in inputs.ahead.lookahead:
             self._post(wire.Cancel(number))
             return
         if not isinstance(number, int) or inputs.running.get(number) is not input:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The inputs of one process container, parent's side: numbered, sent, sent ahead, and ended.
 
-An input counts as run from the moment its message is queued, one that was sent ahead (`_lookahead`) when the end of
+An input counts as run from the moment its message is queued, one that was sent ahead (`_sent_ahead`) when the end of
 the one before it has come. What goes ahead goes many to a message, and ends that come together take one step of the
 pool's.
 """
@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actorpool._core._input import CANCELLED, FAILED, PENDING, RUNNING, Input
+from actorpool._core._lookahead import MOST_BYTES
 from actorpool._wire._batches import batch, pack_arguments
 from actorpool._wire._codec import HELD_ABOVE, Held, encode_arguments
 from actorpool._wire._faults import EncodeError, WireError
@@ -21,8 +22,8 @@ from actorpool._wire._messages import Credit, Ended, Item, Message
 from actorpool.exception import InvalidError
 
 from ._feed import Feed
-from ._lookahead import MOST_BYTES, Lookahead
 from ._process_pool import outcome_of
+from ._sent_ahead import SentAhead
 from ._variables import pack_context
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class ProcessInputs:
         self._feeds: dict[int, Feed] = {}
         self.running: dict[int, Input] = {}
         """{number of an input in messages: the input}, from the moment its message is queued until its end."""
-        self.ahead = Lookahead(host, pool, owner, post)
+        self.ahead = SentAhead(host, pool, owner, post)
         self.alone: bool = False
         """Whether nothing ran when the last input was sent."""
 
@@ -90,7 +91,7 @@ class ProcessInputs:
         while following is not None:
             number = following.handle
             # This look is for any thread; what went ahead takes its slot on the host's.
-            if number is not None and number in self.ahead:
+            if number is not None and number in self.ahead.lookahead:
                 # The process has it already.
                 self.ahead.take(number)
                 self.running[number] = following
@@ -120,7 +121,7 @@ class ProcessInputs:
                     self._feeds[number] = Feed(stream, partial(self._give_credit, number))
                 self.alone = not self.running
                 if self.alone:
-                    self.ahead.heard_at = self._host.now()
+                    self.ahead.lookahead.heard_at = self._host.now()
                 self.running[number] = input
                 input.handle = number
                 self._post(self._pool.run_message(number, input, *values, stream))
@@ -240,8 +241,8 @@ class ProcessInputs:
             self.send(following)
         elif self._pool.ahead:
             # There is a slot for what others have not begun.
-            for lookahead in list(self._pool.ahead):
-                lookahead.ask_back()
+            for ahead in list(self._pool.ahead):
+                ahead.ask_back()
 
     def item(self, message: Item) -> Input | None:
         """Pass on an item; return the input if its generator is to be ended, because that failed."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from actorpool._wire._blobs import Payload
     from actorpool._wire._messages import Ended, Message
 
-    from ._lookahead import Lookahead
+    from ._sent_ahead import SentAhead
     from ._workload import Workload
 
 __all__ = ["ProcessPool", "Served", "Templates", "outcome_of"]
@@ -146,8 +146,8 @@ class ProcessPool:
             not target.is_async and not target.is_generator for target in workload.targets
         )
         """Whether inputs may be sent ahead: only what runs in threads begins in the order in which it was sent."""
-        self.ahead: dict[Lookahead, None] = {}
-        """Those of its containers that inputs were sent ahead to."""
+        self.ahead: dict[SentAhead, None] = {}
+        """What was sent ahead to its containers; of some all may have begun since."""
         self._templates = templates
         self._block_warning_s = block_warning_s
         self._numbers = {target: number for number, target in enumerate(workload.targets)}

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import actorpool
-from actorpool._backends import _lookahead, _process
+from actorpool._backends import _process, _sent_ahead
+from actorpool._core import _lookahead
 from actorpool._wire._connection import Connection
 from tests.guards.counting import calls_counted
 
@@ -47,8 +48,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
             super().__init__(CountedSocket(sock, counted), wake)  # type: ignore[arg-type]
 
     monkeypatch.setattr(_process, "Connection", Counted)
-    for name in ("_AHEAD_S", "_ONE_S", "_SILENCE_S"):
-        monkeypatch.setattr(_lookahead, name, 1_000.0)
+    for module, name in ((_lookahead, "_AHEAD_S"), (_lookahead, "_ONE_S"), (_sent_ahead, "SILENCE_S")):
+        monkeypatch.setattr(module, name, 1_000.0)
+    monkeypatch.setattr(_lookahead, "SILENCE_S", 1_000.0)
     return counted
 
 
