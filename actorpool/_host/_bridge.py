@@ -9,9 +9,9 @@ armed already, so a burst costs one wake-up. The loop's drain first clears the f
 there when it began: whoever appends later finds the flag cleared and arms again, so nothing is forgotten and
 a drain is bounded.
 
-A waiter or signal is a flag plus the future of the one task that waits. The waiting side publishes its future
-and then looks at the flag; the notifying side raises the flag and then looks for a future. Whatever the
-interleaving, one of them sees the other.
+A signal is a flag plus the future of the one task that waits; a waiter is a flag and that future in one. The waiting
+side publishes its future, or the callback that resumes its task, and then looks at the flag; the notifying side raises
+the flag and then looks for what is published. Whatever the interleaving, one of them sees the other.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Generator
+from contextvars import Context
+from typing import Any, Final, TypeVar
 from weakref import ref
 
 from attrs import define, field
@@ -35,6 +36,8 @@ T = TypeVar("T")
 
 logger = logging.getLogger("actorpool")
 
+_CLOSED: Final = "the asyncio loop is closed, nothing can be posted to it; start a new loop"
+
 _running_loop: Callable[[], asyncio.AbstractEventLoop | None] = asyncio._get_running_loop
 
 
@@ -46,14 +49,20 @@ class Inbox(ABC):
     _armed: bool = field(default=False, init=False)
 
     def post(self, callback: Callable[[T], object], argument: T) -> None:
-        self.check_open()
         self._queue.append((callback, argument))
-        if not self._armed:
-            try:
+        try:
+            if self._armed:
+                self.check_open()
+            else:
                 self._arm()
-            except HostClosedError:
-                self._queue.clear()
-                raise
+        except HostClosedError:
+            self._queue.clear()
+            raise
+
+    @property
+    def has_posts(self) -> bool:
+        """Whether something is posted that the loop has not come to."""
+        return bool(self._queue)
 
     @property
     @abstractmethod
@@ -126,7 +135,7 @@ class AsyncioBridge(Inbox):
     def _open_loop(self) -> asyncio.AbstractEventLoop:
         loop = self._loop()
         if loop is None or loop.is_closed():
-            raise HostClosedError("the asyncio loop is closed, nothing can be posted to it; start a new loop")
+            raise HostClosedError(_CLOSED)
         return loop
 
     def check_open(self) -> None:
@@ -136,15 +145,15 @@ class AsyncioBridge(Inbox):
             self._open_loop()
 
     def _wake_loop(self) -> None:
-        loop = self._open_loop()
-        if _running_loop() is loop:
-            loop.call_soon(self._drain)
-            return
+        loop = self._loop() or self._open_loop()
         try:
-            loop.call_soon_threadsafe(self._drain)
+            if _running_loop() is loop:
+                loop.call_soon(self._drain)
+            else:
+                loop.call_soon_threadsafe(self._drain)
         except RuntimeError:
-            # Only the closing of the loop between the check and the call makes it refuse.
-            raise HostClosedError("the asyncio loop was closed during the post; start a new loop") from None
+            # A closed one is all that it refuses for.
+            raise HostClosedError(_CLOSED) from None
 
     def is_current(self) -> bool:
         loop = _running_loop()
@@ -187,24 +196,44 @@ class _AsyncioFeeder:
 
 
 class _AsyncioWaiter:
+    """It is itself the future that its task awaits (asyncio takes any that behaves like one).
+
+    What has come from another thread so resumes the task in the turn in which the loop hears of it. A future of
+    asyncio's would have its result set in that turn, and resume the task in the next: two looks at the selector and at
+    the pipe in between.
+    """
+
     # By hand, as the signal below: one is made for each call, or for each map.
-    __slots__ = ("_bridge", "_future", "_loop", "_notified")
+    __slots__ = (
+        "_asyncio_future_blocking",
+        "_bridge",
+        "_cancelled",
+        "_context",
+        "_loop",
+        "_notified",
+        "_resume",
+    )
+
+    _context: Context
 
     def __init__(self, bridge: AsyncioBridge, loop: asyncio.AbstractEventLoop) -> None:
         self._bridge = bridge
         self._loop = loop
-        self._future: asyncio.Future[None] | None = None
         self._notified = False
+        # The task's own callback while it waits; whoever takes it away resumes the task. Loop's thread only.
+        self._resume: Callable[[_AsyncioWaiter], object] | None = None
+        # The arguments of the error, where the wait was cancelled.
+        self._cancelled: tuple[object, ...] | None = None
 
     def notify(self, by: object = None, /) -> None:
         if self._notified:
             return
         try:
             self._notified = True
-            if self._future is None:
+            if self._resume is None:
                 return
             if _running_loop() is self._loop:
-                self._wake()
+                self._resume_soon()
             else:
                 post_quietly(self._bridge, _AsyncioWaiter._wake, self)
         except BaseException:
@@ -213,21 +242,56 @@ class _AsyncioWaiter:
             post_quietly(self._bridge, _AsyncioWaiter._wake, self)
             raise
 
-    def _wake(self) -> None:
-        future = self._future
-        if future is not None and not future.done():
-            future.set_result(None)
-
     async def wait(self) -> None:
         if self._notified:
             return
-        # Publish the future, then look again: see the module's theory of operation.
-        future = self._future = self._loop.create_future()
         try:
-            if not self._notified:
-                await future
+            await self
         finally:
-            self._future = None
+            self._resume = None
+
+    def _wake(self) -> None:
+        if self._bridge.has_posts:
+            # A step of a task may take its time, or run the loop: not before what else has been posted.
+            self._resume_soon()
+        elif self._resume is not None:
+            resume, self._resume = self._resume, None
+            # Nothing else runs: this is called by the loop itself.
+            self._context.run(resume, self)
+
+    def _resume_soon(self) -> None:
+        if self._resume is not None:
+            resume, self._resume = self._resume, None
+            self._loop.call_soon(resume, self, context=self._context)
+
+    # -- what a task wants of the future that it awaits ------------------------------------------
+
+    def __await__(self) -> Generator[_AsyncioWaiter, None, None]:
+        self._asyncio_future_blocking = True
+        yield self
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
+
+    def add_done_callback(self, callback: Callable[[_AsyncioWaiter], object], *, context: Context) -> None:
+        # Publish the callback, then look again: see the module's theory of operation.
+        self._context = context
+        self._resume = callback
+        if self._notified:
+            self._resume_soon()
+
+    def cancel(self, msg: object = None) -> bool:
+        if self._resume is None:
+            # The task is being resumed already; it raises the cancellation itself.
+            return False
+        self._cancelled = () if msg is None else (msg,)
+        self._resume_soon()
+        return True
+
+    def result(self) -> None:
+        cancelled, self._cancelled = self._cancelled, None
+        if cancelled is not None:
+            raise asyncio.CancelledError(*cancelled)
 
 
 class _AsyncioSignal:

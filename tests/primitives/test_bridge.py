@@ -211,7 +211,7 @@ def test_a_loop_that_closes_during_a_post_is_reported() -> None:
         raise RuntimeError("Event loop is closed")
 
     loop.call_soon_threadsafe = close_first  # type: ignore[assignment]
-    with pytest.raises(HostClosedError, match="during the post"):
+    with pytest.raises(HostClosedError, match="nothing can be posted"):
         bridge.post(print, None)
     with pytest.raises(HostClosedError):
         bridge.post(print, None)
