@@ -23,6 +23,7 @@ import trio
 import trio.testing
 import uvloop
 
+from actorpool._deployments import deployed
 from actorpool._host._virtual import VirtualTimeLoop, run_virtual_trio
 from tests import shared
 
@@ -130,9 +131,10 @@ async def _settle_here() -> None:
 
 
 class Leftovers:
-    """The threads and file descriptors there are now; later ones are left over."""
+    """The threads, file descriptors and deployed apps there are now; later ones are left over."""
 
     def __init__(self) -> None:
+        self._deployed = set(deployed())
         self._threads = set(threading.enumerate())
         self._fds = _open_fds()
 
@@ -147,6 +149,7 @@ class Leftovers:
         for thread in threads:
             thread.join(1.0)
         left = [f"thread {thread.name!r}" for thread in threads if thread.is_alive()]
+        left += [f"deployed app {life.called!r}" for life in set(deployed()) - self._deployed]
         if _open_fds() - self._fds:
             gc.collect()
         return left + [f"file descriptor {fd}: {target}" for fd, target in sorted(_open_fds() - self._fds)]

@@ -276,6 +276,7 @@ def test_all_exit_hooks_run_when_trio_ends_with_the_app_open() -> None:
 
     trio.run(main)
     assert ["first", "second"] == log.events
+    app.stop()
 
 
 def test_an_interrupted_input_returns_before_the_exit_hooks_run(run_virtually: Run) -> None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import socket
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import pytest
@@ -83,12 +85,16 @@ def test_one_call_is_one_write_and_one_read(calls: Counter[str]) -> None:
 
 def test_one_call_takes_so_many_function_calls_of_its_callers_thread() -> None:
     n = 100
+    python, c = [0] * (n + 1), [0] * (n + 1)
     with app.run():
         for x in range(n):
             assert x == no_op.remote(x)
         with calls_counted() as counted:
             for x in range(n):
+                python[x], c[x] = counted.python, counted.c
                 no_op.remote(x)
-    # Counted: 38.0 and 39.0; it was 53 and 48.
-    assert counted.python / n <= 38.7
-    assert counted.c / n <= 39.7
+            python[n], c[n] = counted.python, counted.c
+    # Of each call; on a busy machine the loop may not be done with one when the next one comes, which takes more.
+    # It was 53 and 48.
+    assert median(after - before for before, after in pairwise(python)) <= 38
+    assert median(after - before for before, after in pairwise(c)) <= 39
