@@ -24,9 +24,10 @@ from pathlib import Path
 from tests.mutants.mutant import Mutant, MutantError
 from tests.mutants.of_the_actors import ACTORS
 from tests.mutants.of_the_core import CORE
+from tests.mutants.of_the_waits import WAITS
 from tests.mutants.runner import Result, check, run_all
 
-MUTANTS: list[Mutant] = [*CORE, *ACTORS]
+MUTANTS: list[Mutant] = [*CORE, *ACTORS, *WAITS]
 ENOUGH = 0.95
 
 

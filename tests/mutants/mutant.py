@@ -51,6 +51,17 @@ GROUPS: dict[str, Stages] = {
     "attempts": (("tests/core/test_pool_outcomes.py", "tests/core/test_retry.py"), *WIDE),
     "batching": (("tests/core/test_batching.py", "tests/core/test_batching_machine.py"), *WIDE),
     "ordering": (("tests/core/test_ordering.py",), *WIDE),
+    "maps": (
+        ("tests/api/test_map_waits.py",),
+        ("tests/core/test_ordering.py", "tests/api/test_map.py", "tests/api/test_map_window.py"),
+        *WIDE,
+    ),
+    "lookahead": (("tests/core/test_lookahead.py", "tests/backends/test_sent_ahead.py"), *WIDE),
+    "bridge": (
+        ("tests/primitives/test_bridge.py", "tests/primitives/test_waiter_turns.py"),
+        ("tests/primitives/test_wake_ups.py",),
+        *WIDE,
+    ),
     "policy": (("tests/core/test_scaling.py", "tests/core/test_trace.py"), *WIDE),
     "threads": (
         (
