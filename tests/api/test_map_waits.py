@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A map in one thread, outcomes from another: wherever that one has got to, the consumer is woken when it is due."""
+"""A map in one thread or on a loop, outcomes from another: wherever that one has got to, the consumer is woken."""
 
 from __future__ import annotations
 
@@ -93,6 +93,25 @@ class OtherThread:
         self.notified = False
 
 
+class OneLoop:
+    """A host, its bridge and its signal in one: to wait there is to let the other thread go on."""
+
+    def __init__(self, other: OtherThread) -> None:
+        self._other = other
+        self.bridge = self
+        self.notify = other.notify
+
+    def signal(self) -> OneLoop:
+        return self
+
+    async def wait(self) -> None:
+        self._other.wait()
+
+    async def checkpoint(self) -> None:
+        self._other.step()
+
+
+@pytest.mark.parametrize("verb", ["map", "map.aio"])
 @pytest.mark.parametrize("ordered", [True, False])
 @given(
     count=st.integers(0, 12),
@@ -105,7 +124,7 @@ class OtherThread:
 @example(count=2, choices=[4, 1, 2], pauses=False, room=100, accepts=100)
 @settings(max_examples=500)
 def test_a_consumer_that_waits_is_woken_and_has_every_result(
-    ordered: bool, count: int, choices: list[int], pauses: bool, room: int, accepts: int
+    verb: str, ordered: bool, count: int, choices: list[int], pauses: bool, room: int, accepts: int
 ) -> None:
     other = OtherThread(choices, room, accepts)
 
@@ -127,11 +146,24 @@ def test_a_consumer_that_waits_is_woken_and_has_every_result(
     options = map_module.MapOptions(kwargs=None, ordered=ordered, return_exceptions=False)
     found: list[int] = []
 
+    arguments = ((number,) for number in range(count))
+
+    note = found.append
+
+    async def consume_on_a_loop() -> None:
+        async for result in map_module.iterate_async(binding, arguments, options):
+            note(result)
+
     def consume() -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(map_module, "ThreadSignal", lambda: other)
             patch.setattr(map_module, "Reassembly", Window)
-            found.extend(map_module.iterate(binding, ((number,) for number in range(count)), options))
+            if verb == "map":
+                patch.setattr(map_module, "ThreadSignal", lambda: other)
+                found.extend(map_module.iterate(binding, arguments, options))
+            else:
+                patch.setattr(map_module, "current_host", lambda: OneLoop(other))
+                with pytest.raises(StopIteration):
+                    consume_on_a_loop().send(None)
 
     if count <= accepts:
         consume()
