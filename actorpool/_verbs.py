@@ -7,6 +7,7 @@ A verb checks how it is used, makes inputs and waits; what becomes of them is de
 from __future__ import annotations
 
 import logging
+from _thread import allocate_lock
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -21,8 +22,7 @@ from itertools import count
 from typing import Any, Final, Generic, ParamSpec, TypeVar
 
 from actorpool._core._input import SUCCEEDED
-from actorpool._host._current import current_host
-from actorpool._host._thread_waits import ThreadWaiter
+from actorpool._host._current import current_bridge, current_host
 from actorpool.exception import InvalidError
 
 from ._binding import Verb, bridge_here, check_blocking, new_input, outcome_of, twin_of
@@ -60,18 +60,27 @@ class Remote(Verb, Generic[P, R_co]):
             BaseException: Whatever the function raises, as its own type.
         Threads: Any.
         """
-        binding = self._bind_one("remote")
-        check_blocking(binding.dispatcher, self._name, "remote")
+        binding = self._binding
+        if binding is None or binding.dispatcher.retired or binding.target.is_generator:
+            binding = self._bind_one("remote")
+        dispatcher = binding.dispatcher
+        if current_bridge() is not None:
+            check_blocking(dispatcher, self._name, "remote")
         input = new_input(binding.target, args, kwargs)
-        waiter = ThreadWaiter()
-        input.sink = waiter.notify
-        binding.dispatcher.submit(input)
-        if input.state < SUCCEEDED or input.successor is not None:
-            try:
-                waiter.wait()
-            except BaseException:
-                binding.dispatcher.cancel(input, f"the caller of '{self._name}' was interrupted")
-                raise
+        # A lock and no more: there is one outcome, and one thread that waits for it. To leave a lock, as the end of a
+        # `with` does, is to release it, whatever the arguments.
+        ended = allocate_lock()
+        ended.acquire()
+        input.sink = ended.__exit__  # type: ignore[assignment]
+        dispatcher.submit(input)
+        try:
+            ended.acquire()
+        except BaseException:
+            dispatcher.cancel(input, f"the caller of '{self._name}' was interrupted")
+            raise
+        if input.state == SUCCEEDED:
+            return input.value  # type: ignore[no-any-return]
+        dispatcher.settled()
         return outcome_of(input)  # type: ignore[no-any-return]
 
     async def aio(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
@@ -84,7 +93,9 @@ class Remote(Verb, Generic[P, R_co]):
         Cancellation: The input is cancelled too: a pending one leaves at once; a running asynchronous one is
             cancelled once; a thread runs on, its result is dropped.
         """
-        binding = self._bind_one("remote")
+        binding = self._binding
+        if binding is None or binding.dispatcher.retired or binding.target.is_generator:
+            binding = self._bind_one("remote")
         waiter = bridge_here(self._name, "remote").waiter()
         input = new_input(binding.target, args, kwargs)
         input.sink = waiter.notify

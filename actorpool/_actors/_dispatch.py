@@ -5,10 +5,15 @@ An input may be submitted, completed or cancelled in the turn of whoever has it 
 take the lock, let the machine decide, let go of the lock, carry out. The lock is never held while user
 code, a sink or a container is called. What the control path must see to is posted to the actors: one
 wake-up, however many steps asked for it.
+
+A thread takes its time to wake up, so one that waits for its input with a bare lock is woken before the machine's step
+and not after it. That is the one sink which is called with the pool's lock held: it calls nobody, and blocks nobody.
+Should its thread be there first, it has the outcome when it gets the pool's lock (`Way.settled`).
 """
 
 from __future__ import annotations
 
+from types import BuiltinMethodType
 from typing import TYPE_CHECKING, Any, Final
 
 from actorpool._core._admission import CONTROL, ROOM, SCALING
@@ -75,7 +80,11 @@ class Dispatcher(Way):
                 record((input,), input.parent)
             attention = self._pool.attention & ~self._posted and self._claim()
         if container is not None:
-            self.send(container.handle, input)
+            # As `send` does, which would be a call for each input.
+            try:
+                container.handle.send(input)
+            except (HostClosedError, RuntimeError) as error:
+                self._not_sent(container.handle, input, error)
         if attention:
             self._ask(attention)
 
@@ -103,6 +112,10 @@ class Dispatcher(Way):
         """Report that the work of `input` has ended; return the input that takes its slot at once."""
         with self._lock:
             unsettled = input.state == RUNNING
+            if unsettled and state == SUCCEEDED and type(sink := input.sink) is BuiltinMethodType:
+                # A failed one may be tried again.
+                sink(input)
+                unsettled = False
             following = self._pool.complete(input, state, value, self._clock())
             attention = self._pool.attention & ~self._posted and self._claim()
         if unsettled and input.state >= SUCCEEDED:

@@ -36,13 +36,18 @@ class Way(ABC):
 
     @abstractmethod
     def submit(self, input: Input) -> None:
-        """Hand `input` to the pool.
+        """Hand `input` to the pool; a sink that is built in is called as its work ends: see `settled`.
 
         Raises:
             ClosedError: If the pool accepts nothing any more.
             ResourceExhaustedError: If a limit is reached.
             DeadlockError: If only the caller's own ancestors hold the slots the input needs.
         """
+
+    def settled(self) -> None:
+        """Wait until the outcomes stand of the inputs whose sinks were called: built-in ones may be a little early."""
+        with self._lock:
+            pass
 
     async def submit_async(self, input: Input) -> None:
         """Do the same, and block the running loop for nothing: not for an answer of another process either."""

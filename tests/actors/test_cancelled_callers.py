@@ -381,7 +381,7 @@ def test_one_cancelled_call_of_many_leaves_the_others_alone(run_virtually: Run) 
 
 
 def test_an_interrupted_sync_caller_cancels_its_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    from actorpool._host._thread_waits import ThreadWaiter
+    from actorpool import _verbs
 
     app = modal.App("my-app")
 
@@ -389,12 +389,26 @@ def test_an_interrupted_sync_caller_cancels_its_input(monkeypatch: pytest.Monkey
     async def f() -> None:
         await asyncio.sleep(100)
 
-    def interrupted(_self: ThreadWaiter, _timeout: float | None = None) -> bool:
-        raise KeyboardInterrupt
+    class Interrupted:
+        """A lock whose thread is interrupted once it waits."""
 
+        def __init__(self) -> None:
+            self.free = True
+
+        def acquire(self) -> None:
+            if not self.free:
+                raise KeyboardInterrupt
+            self.free = False
+
+        def __exit__(self, *_: object) -> None:
+            locks.append(self)
+
+    locks: list[Interrupted] = []
     with app.run():
         with monkeypatch.context() as patched:
-            patched.setattr(ThreadWaiter, "wait", interrupted)
+            patched.setattr(_verbs, "allocate_lock", Interrupted)
             with pytest.raises(KeyboardInterrupt):
                 f.remote()
         assert 1 == f.statistics().cancelled
+    # It is told, though nobody waits for it any more.
+    assert 1 == len(locks)

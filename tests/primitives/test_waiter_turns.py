@@ -18,45 +18,10 @@ from hypothesis import strategies as st
 from actorpool._host._bridge import AsyncioBridge, _AsyncioWaiter
 from actorpool._host._current import bridge_of, current_bridge
 from tests.hosts import ASYNCIO_HOST_NAMES, run_on
+from tests.turns import Turns
 
 # What both threads look at.
 SHARED = {"_notified", "_resume", "_armed"}
-
-
-class Turns:
-    """Lets one of two threads go on at a time; who is next is chosen whenever one comes to what both look at."""
-
-    def __init__(self, choices: list[bool]) -> None:
-        self._choices = deque(choices)
-        self._gates = threading.Semaphore(1), threading.Semaphore(0)
-        self._ended: set[int] = set()
-        self._local = threading.local()
-
-    def begin(self, side: int) -> None:
-        self._local.side = side
-        self._gates[side].acquire()
-
-    def point(self) -> None:
-        side = getattr(self._local, "side", None)
-        if side is not None and self._choices and self._choices.popleft():
-            self._pass(side)
-
-    def let_other(self) -> None:
-        """Let the other thread go on, which this one has to wait for."""
-        self._pass(self._local.side)
-
-    def end(self) -> None:
-        side, self._local.side = self._local.side, None
-        self._ended.add(side)
-        self._gates[1 - side].release()
-
-    def ended(self, side: int) -> bool:
-        return side in self._ended
-
-    def _pass(self, side: int) -> None:
-        if 1 - side not in self._ended:
-            self._gates[1 - side].release()
-            self._gates[side].acquire()
 
 
 class Stepped:
