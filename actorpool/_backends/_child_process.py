@@ -10,11 +10,10 @@ import ctypes
 import gc
 import importlib
 import os
-import random
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 __all__ = [
@@ -29,7 +28,7 @@ __all__ = [
 ]
 
 _PR_SET_PDEATHSIG: Final = 1
-_libc: list[ctypes.CDLL] = []
+_prctl: list[Callable[..., int]] = []
 
 
 def interpreter_command(module: str, call: str) -> list[str]:
@@ -83,9 +82,9 @@ def reset_signals() -> None:
 
 def prepare_to_fork() -> None:
     """Let what is in memory now be shared by all forks that follow."""
-    if sys.platform == "linux" and not _libc:
-        # Loaded here, so that a fork need not.
-        _libc.append(ctypes.CDLL(None, use_errno=True))
+    if sys.platform == "linux" and not _prctl:
+        # Looked up here, so that a fork need not.
+        _prctl.append(ctypes.CDLL(None).prctl)
     gc.collect()
     # The collector writes to what it visits, which would copy every page.
     gc.freeze()
@@ -98,17 +97,16 @@ def die_with(parent: int) -> None:
     only one. Elsewhere the end of the socket is all there is.
     """
     if sys.platform == "linux":
-        libc = _libc[0] if _libc else ctypes.CDLL(None, use_errno=True)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        prctl = _prctl[0] if _prctl else ctypes.CDLL(None).prctl
+        prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     # The parent may have ended before the line above.
     if os.getppid() != parent:
         os._exit(0)
 
 
 def begin_container() -> None:
-    """Give a fresh fork chances and a collector of its own."""
+    """Give a fresh fork a collector, and chances, of its own; those of `random` are new in each fork anyway."""
     gc.enable()
-    random.seed()
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()

@@ -241,7 +241,9 @@ class _Template:
         try:
             become("container")
             lead_group()
-            reset_signals()
+            # All that is left of those there were before the imports, and of those of the modules.
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             die_with(template)
             self._told.close()
             self._tell.close()
@@ -301,6 +303,7 @@ class _Template:
             if threading.active_count() > 1 or _thread._count():
                 self._begin_anew(message)
             # A module may have taken the signals for itself.
+            reset_signals()
             self._listen_to_children()
             prepare_to_fork()
         self._control.send(Preloaded(tuple(failures), self._bare))

@@ -102,6 +102,13 @@ def about_itself() -> dict[str, Any]:
 
 
 @app.function()
+def signals_taken() -> tuple[list[int], list[int]]:
+    """Return the signals that a function of Python's handles, and those that are blocked."""
+    handled = [number for number in signal.valid_signals() if callable(signal.getsignal(number))]
+    return list(map(int, handled)), list(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+
+
+@app.function()
 def descriptors() -> dict[str, str]:
     folder = Path("/proc/self/fd")
     return {path.name: os.readlink(path) for path in list(folder.iterdir()) if path.is_symlink()}

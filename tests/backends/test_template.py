@@ -120,6 +120,30 @@ def test_no_exception_of_a_users_module_ends_the_template(
             worker.ready(workload_of(process_code.double))
 
 
+def test_a_module_that_takes_signals_does_so_for_no_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "module_with_signals.py").write_text(
+        "import signal, socket\n"
+        "for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGALRM):\n"
+        "    signal.signal(number, lambda *_: None)\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGUSR1, signal.SIGCHLD))\n"
+        "ends = socket.socketpair()\n"
+        "ends[0].setblocking(False)\n"
+        "signal.set_wakeup_fd(ends[0].fileno())\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with Template(CODE, "module_with_signals") as template:
+        assert () == template.preloaded().failures
+        # The first one is forked when it is asked for, the second one before that.
+        for _ in range(2):
+            with template.fork() as worker:
+                worker.ready(workload_of(process_code.signals_taken))
+                assert ([], []) == worker.call()
+                worker.stop()
+            assert 0 == template.status_of(worker.pid)
+
+
 def test_a_module_that_starts_threads_is_imported_by_each_container_instead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
