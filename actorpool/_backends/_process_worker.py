@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from actorpool._host._base import Host
     from actorpool._wire._messages import Message
 
-__all__ = ["main", "run_worker", "worker_command"]
+__all__ = ["Worker", "main", "run_worker", "worker_command"]
 
 
 def worker_command(descriptor: int) -> list[str]:
@@ -98,7 +98,7 @@ def run_worker(sock: Callable[[], socket.socket]) -> NoReturn:
     atexit._clear()
     status = 1
     try:
-        asyncio.Runner(loop_factory=asyncio.SelectorEventLoop).run(_Worker(sock).run())
+        asyncio.Runner(loop_factory=asyncio.SelectorEventLoop).run(Worker(sock).run())
         status = 0
     except BaseException:
         # A bug of ours: what stands for the standard error now may not work any more.
@@ -120,7 +120,7 @@ def _ignore(*_: object) -> None:
 
 
 @define(eq=False)
-class _Worker:
+class Worker:
     """All of the process's state."""
 
     _wait_for_socket: Callable[[], socket.socket]
@@ -143,10 +143,8 @@ class _Worker:
 
     async def run(self) -> None:
         """Serve until it is over, then see to it that all is said."""
-        self._loop = asyncio.get_running_loop()
-        self.host = current_host()
+        self._begin()
         open_port(self)
-        self._socket = WorkerSocket(self._loop)
         self._writers = capture_output(self._socket.say, self._interruptions)
         # Nothing else is on the loop yet.
         self._socket.open(self._wait_for_socket(), self._read)
@@ -156,6 +154,11 @@ class _Worker:
             writer.finish()
         self._socket.write_all()
         os._exit(0)
+
+    def _begin(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.host = current_host()
+        self._socket = WorkerSocket(self._loop)
 
     # -- messages --------------------------------------------------------------------------------
 
@@ -246,7 +249,7 @@ class _Worker:
     async def _start(self, message: Start) -> None:
         try:
             self.ids = _ids(decode(message.ids))
-            capture_logging(self._socket.say, self._interruptions, _levels(decode(message.levels)))
+            self._capture_logging(_levels(decode(message.levels)))
             workload = unpack_workload(_bytes(decode(message.code)))
             record = Container(1, self._loop.time())
             record.handle = Place(message.name)
@@ -277,6 +280,9 @@ class _Worker:
             self._over.set()
         else:
             self._socket.post(Ready(VERSION, os.getpid()))
+
+    def _capture_logging(self, levels: dict[str, int]) -> None:
+        capture_logging(self._socket.say, self._interruptions, levels)
 
     async def _stop(self, grace_s: float, starting: asyncio.Task[None] | None) -> None:
         if starting is not None and not starting.done():

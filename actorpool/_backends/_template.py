@@ -12,7 +12,8 @@ that no terminal ends it before it has ended them.
 
 To fork takes most of a container's start: much of what a fresh fork touches has to be copied first. So there is a
 spare, forked when nothing else was to do, which has done so and waits for the socket of the next container. It is
-nobody's until then; when modules are imported, it is replaced.
+nobody's until then; when modules are imported, it is replaced. And before it imports anything of the user's, the
+template runs through a container's life itself (`_rehearsal`), so that its forks have less to copy.
 
 The user's modules run here while they are imported, and nothing else of the user's. One that cannot be imported is
 no failure of the template: its containers import it themselves, and say why they cannot start. One that hangs
@@ -52,6 +53,7 @@ from ._child_process import (
     reset_signals,
 )
 from ._inside import become
+from ._rehearsal import rehearse
 from ._template_messages import (
     Control,
     ControlClosed,
@@ -128,6 +130,7 @@ class _Template:
         except InvalidError:
             # An extra: who needs it is told so where the code is packed.
             pass
+        rehearse()
         prepare_to_fork()
         self._listen_to_children()
         self._waiting += self._control.read_frames()

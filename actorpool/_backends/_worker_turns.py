@@ -77,6 +77,12 @@ class Turns:
         """Whether the system has what this needs."""
         return sys.platform == "linux"
 
+    def close(self) -> None:
+        """Give back what the system has lent. Threads: the loop's; the container's has ended."""
+        self._loop.remove_reader(self._watched)
+        self._watched.close()
+        os.close(self._bell)
+
     # -- the loop's thread -------------------------------------------------------------------------------
 
     def begin(self) -> bool:
