@@ -96,7 +96,7 @@ class Remote(Verb, Generic[P, R_co]):
         binding = self._binding
         if binding is None or binding.dispatcher.retired or binding.target.is_generator:
             binding = self._bind_one("remote")
-        waiter = bridge_here(self._name, "remote").waiter()
+        waiter = (current_bridge() or bridge_here(self._name, "remote")).waiter()
         input = new_input(binding.target, args, kwargs)
         input.sink = waiter.notify
         binding.dispatcher.submit(input)

@@ -160,10 +160,10 @@ class AsyncioBridge(Inbox):
         return loop is not None and loop is self._loop()
 
     def waiter(self) -> Waiter:
-        return _AsyncioWaiter(self, self._open_loop())
+        return _AsyncioWaiter(self, self._loop() or self._open_loop())
 
     def signal(self) -> Signal:
-        return _AsyncioSignal(self, self._open_loop())
+        return _AsyncioSignal(self, self._loop() or self._open_loop())
 
     def create_feeder(self, function: Callable[[], Awaitable[None]]) -> FeederHandle:
         # Task() and not create_task(): an eager task factory would run the first step inline.
