@@ -95,8 +95,9 @@ workload(
         "Two threads are woken for a call, and how soon is the machine's affair: 22 and 25 µs where the other "
         "processor is at rest, 12 and 4 where it is busy. What is done before a wake-up is waited for, what is done "
         "after it is not: at rest 3.5 µs to the first, 1.9 to the second, which comes before the pool notes the "
-        "outcome (it was 3.8), 1.0 after it; the executor has 2.5, 2.8 and 2.0. So a call is 0.99 of the "
-        "executor's at rest (54 µs; it was 1.06), and 0.89 with a busy processor beside it (19.5 µs; it was 0.92). "
+        "outcome (it was 3.8), 1.0 after it; the executor has 2.5, 2.8 and 2.0. At rest a call "
+        "takes 54 µs, which was 59 to 64, in one run 0.99 of the executor's (it was 1.06), in another 1.23 (it was "
+        "1.29), and 19.5 µs with a busy processor beside it, 0.89 (it was 0.92). "
         "No other thread is woken: the loop hears of 3,000 calls in no turn at all. Tried: to wake the thread by "
         "an eventfd, whose write lets go of the interpreter's lock, while a queue's put holds it and the thread "
         "that wakes up has to wait once more: 10 µs and not 20 with a busy processor beside it, but no gain at "
@@ -152,7 +153,8 @@ workload(
         "Two wake-ups, of the thread and of the loop, are all that the floor has, and three quarters of the time where "
         "processors are at rest. The loop resumes the caller in the turn that hears of the thread: it was the next "
         "one, with a look at the pipe and at the selector in between. That is 39 calls of Python functions on the "
-        "loop's thread and 31 in C, which were 51 and 41; with another processor busy 30 µs beside 46 on asyncio (it "
+        "loop's thread and 31 in C, which were 51 and 41; at rest 0.81 of run_in_executor on asyncio (it was 1.01 in "
+        "the same run) and 0.98 on uvloop (it was 1.16); with another processor busy 30 µs beside 46 on asyncio (it "
         "was 36), 25 beside 33 on uvloop (it was 26)."
     ),
 )
