@@ -211,12 +211,13 @@ def new_input(
     *,
     context: Context | None = None,
     spawned: bool = False,
+    kind: type[Input] = Input,
 ) -> Input:
     """Return a new input of the running code's: in a copy of its context, child of its input."""
     if context is None:
         # Where no variable is set one snapshot does for all: nothing ever runs in a snapshot, but in copies of it.
         context = copy_context() or _NO_VARIABLES
-    return Input(target, args, kwargs or None, context, None, current_input.get(), spawned)
+    return kind(target, args, kwargs or None, context, None, current_input.get(), spawned)
 
 
 def outcome_of(input: Input) -> Any:

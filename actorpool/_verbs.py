@@ -21,7 +21,7 @@ from contextlib import AsyncExitStack, aclosing
 from itertools import count
 from typing import Any, Final, Generic, ParamSpec, TypeVar
 
-from actorpool._core._input import SUCCEEDED
+from actorpool._core._input import SUCCEEDED, BlockingInput
 from actorpool._host._current import current_bridge, current_host
 from actorpool.exception import InvalidError
 
@@ -66,7 +66,7 @@ class Remote(Verb, Generic[P, R_co]):
         dispatcher = binding.dispatcher
         if current_bridge() is not None:
             check_blocking(dispatcher, self._name, "remote")
-        input = new_input(binding.target, args, kwargs)
+        input = new_input(binding.target, args, kwargs, kind=BlockingInput)
         # A lock and no more: there is one outcome, and one thread that waits for it. To leave a lock, as the end of a
         # `with` does, is to release it, whatever the arguments.
         ended = allocate_lock()

@@ -6,14 +6,13 @@ take the lock, let the machine decide, let go of the lock, carry out. The lock i
 code, a sink or a container is called. What the control path must see to is posted to the actors: one
 wake-up, however many steps asked for it.
 
-A thread takes its time to wake up, so one that waits for its input with a bare lock is woken before the machine's step
-and not after it. That is the one sink which is called with the pool's lock held: it calls nobody, and blocks nobody.
-Should its thread be there first, it has the outcome when it gets the pool's lock (`Way.settled`).
+A thread takes its time to wake up, so the one that a `BlockingInput` has blocked is woken before the machine's step and
+not after it. That is the one sink which is called with the pool's lock held: it calls nobody, and blocks nobody. Should
+its thread be there first, it has the outcome when it gets the pool's lock (`Way.settled`).
 """
 
 from __future__ import annotations
 
-from types import BuiltinMethodType
 from typing import TYPE_CHECKING, Any, Final
 
 from actorpool._core._admission import CONTROL, ROOM, SCALING
@@ -112,7 +111,7 @@ class Dispatcher(Way):
         """Report that the work of `input` has ended; return the input that takes its slot at once."""
         with self._lock:
             unsettled = input.state == RUNNING
-            if unsettled and state == SUCCEEDED and type(sink := input.sink) is BuiltinMethodType:
+            if unsettled and input.early and state == SUCCEEDED and (sink := input.sink) is not None:
                 # A failed one may be tried again.
                 sink(input)
                 unsettled = False

@@ -36,7 +36,7 @@ class Way(ABC):
 
     @abstractmethod
     def submit(self, input: Input) -> None:
-        """Hand `input` to the pool; a sink that is built in is called as its work ends: see `settled`.
+        """Hand `input` to the pool; the sink of a `BlockingInput` is called as its work ends: see `settled`.
 
         Raises:
             ClosedError: If the pool accepts nothing any more.
@@ -45,7 +45,7 @@ class Way(ABC):
         """
 
     def settled(self) -> None:
-        """Wait until the outcomes stand of the inputs whose sinks were called: built-in ones may be a little early."""
+        """Wait until the outcome stands of a `BlockingInput` whose sink was called: that may be a little early."""
         with self._lock:
             pass
 

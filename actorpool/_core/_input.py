@@ -17,7 +17,7 @@ A state of `SUCCEEDED` or above is final: an input gets exactly one outcome, who
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +34,7 @@ __all__ = [
     "STATE_NAMES",
     "SUCCEEDED",
     "TIMED_OUT",
+    "BlockingInput",
     "Input",
 ]
 
@@ -73,6 +74,9 @@ class Input:
         "trace",
         "value",
     )
+
+    early: ClassVar[bool] = False
+    """Whether `sink` may be called a little before the outcome stands, under the lock that the machine is used with."""
 
     # Any: user's payloads and the shells' own objects pass through untouched.
     def __init__(
@@ -162,3 +166,11 @@ class Input:
 
     def __repr__(self) -> str:
         return f"<Input of {self.target} {STATE_NAMES[self.state]} attempt={self.attempt}>"
+
+
+class BlockingInput(Input):
+    """One whose caller's thread is blocked, which takes its time to wake up; its sink does that and nothing else."""
+
+    __slots__ = ()
+
+    early = True

@@ -17,7 +17,7 @@ from actorpool._actors._dispatch import Dispatcher
 from actorpool._backends._workload import Target
 from actorpool._binding import Binding
 from actorpool._core._config import Limits
-from actorpool._core._input import DELAYED, FAILED, SUCCEEDED, Input
+from actorpool._core._input import DELAYED, FAILED, SUCCEEDED, BlockingInput, Input
 from actorpool._core._pool import Pool
 from actorpool.exception import RemoteError
 from tests.core.pools import Rig
@@ -117,7 +117,7 @@ def test_a_calling_thread_is_not_woken_by_a_failure_that_is_tried_again() -> Non
     ended = threading.Lock()
     ended.acquire()
     wake: Any = ended.__exit__
-    input = Input("f", (), None, None, wake)
+    input = BlockingInput("f", (), None, None, wake)
     dispatcher.submit(input)
     dispatcher.complete(input, FAILED, ValueError("user's"))
     assert ended.locked()
