@@ -61,6 +61,7 @@ class Remote(Verb, Generic[P, R_co]):
         Threads: Any.
         """
         binding = self._binding
+        # What `_bind_one` finds out, without a further call for each input.
         if binding is None or binding.dispatcher.retired or binding.target.is_generator:
             binding = self._bind_one("remote")
         dispatcher = binding.dispatcher
@@ -79,7 +80,8 @@ class Remote(Verb, Generic[P, R_co]):
             dispatcher.cancel(input, f"the caller of '{self._name}' was interrupted")
             raise
         if input.state == SUCCEEDED:
-            return input.value  # type: ignore[no-any-return]
+            result: R_co = input.value
+            return result
         dispatcher.settled()
         return outcome_of(input)  # type: ignore[no-any-return]
 
@@ -94,6 +96,7 @@ class Remote(Verb, Generic[P, R_co]):
             cancelled once; a thread runs on, its result is dropped.
         """
         binding = self._binding
+        # What `_bind_one` finds out, without a further call for each input.
         if binding is None or binding.dispatcher.retired or binding.target.is_generator:
             binding = self._bind_one("remote")
         waiter = (current_bridge() or bridge_here(self._name, "remote")).waiter()

@@ -38,16 +38,18 @@ _TIMES: Final = 2
 
 def rehearse() -> int:
     """Run through it, and return how many inputs have ended. Threads: any in which no loop runs."""
-    ended = 0
+    return sum(_rehearse_once() for _ in range(_TIMES))
+
+
+def _rehearse_once() -> int:
     others = set(threading.enumerate())
-    for _ in range(_TIMES):
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        with ours, theirs, asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-            ended += runner.run(_Rehearsal(lambda theirs=theirs: theirs, ours).play())  # type: ignore[misc]
-        for thread in set(threading.enumerate()) - others:
-            # It has said that it ends; no fork is to find it there.
-            thread.join()
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with ours, theirs, asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        ended = runner.run(_Rehearsal(lambda: theirs, ours).play())
+    for thread in set(threading.enumerate()) - others:
+        # It has said that it ends; no fork is to find it there.
+        thread.join()
     return ended
 
 

@@ -79,7 +79,9 @@ def test_a_caller_that_is_woken_early_sees_its_outcome_its_slot_free_and_true_co
                 dispatcher.complete(input, SUCCEEDED, -number)
         turns.end()
 
-    remote: Any = _verbs.Remote("f", None)  # type: ignore[arg-type]
+    # It is bound below, by hand.
+    source: Any = None
+    remote: Any = _verbs.Remote("f", source)
     remote._binding = Binding(dispatcher, Target("f", lambda number: -number, is_async=False))
     thread = threading.Thread(target=work)
     thread.start()
